@@ -46,9 +46,12 @@ from merchants.records.tables import (
 )
 from merchants.records.terms import keep_terms
 from merchants.records.turns import Turn
+from merchants.reports.movements import Movements
+from merchants.reports.reports import Reports
 from merchants.sales.arrivals import Deposit
+from merchants.sales.asked import InvoiceRequest, Sources
 from merchants.sales.conversions import Conversions
-from merchants.sales.invoices import InvoiceRequest, Invoices, parameters_hash
+from merchants.sales.invoices import Invoices, parameters_hash
 from merchants.sales.policies import Policies
 from merchants.sales.rates import NO_RATES, Rates, RateTerms, StablecoinRates
 from merchants.sales.reference_prices import Prices, PriceTerms
@@ -150,32 +153,41 @@ class Merchants:
             clock=clock,
             entropy=entropy,
         )
-        self.conversions = Conversions(
-            database=database,
-            exchange=exchange,
-            settlement=settlement,
-            prices=self.prices,
-            keyring=keyring,
-            clock=clock,
-        )
+        self.conversions = self._conversions(keyring)
         self.notes = InvoiceNotes(database, clock)
         self.refunding = RefundDesk(
             database, exchange, settlement, self.prices, keyring, clock, entropy
         )
-        self.policies = Policies(
-            database, exchange.catalog, self.prices, self.conversions.pots, clock
-        )
+        sources = Sources(exchange.catalog, self.prices, self.rates)
         self.invoices = Invoices(
-            exchange, settlement, self.conversions, self.prices, entropy, confirmations_required
-        )
-        self.reader = Reader(
-            database, exchange.catalog, settlement, confirmations_required, lambda: self._head
+            exchange, settlement, self.conversions, sources, entropy, confirmations_required
         )
         self.endpoints = Endpoints(database, egress, clock, entropy)
         self.deliveries = Deliveries(database, egress, clock, jitter)
         self.people = self._people(entropy, people_terms)
+        self._open_books()
+
+    def _open_books(self) -> None:
+        """Make what answers from the rows, and see how far they are in the log."""
+        database, exchange, settlement = self._database, self._exchange, self._settlement
+        catalog, required = exchange.catalog, self._confirmations_required
+        pots = self.conversions.pots
+        self.policies = Policies(database, catalog, self.prices, pots, self._clock)
+        self.reader = Reader(database, catalog, settlement, required, lambda: self._head)
+        self.movements = Movements(database, catalog)
+        self.reports = Reports(database, exchange, settlement)
         with transaction(database) as session:
             self._cursor = sequence_in(session)
+
+    def _conversions(self, keyring: Keyring) -> Conversions:
+        return Conversions(
+            database=self._database,
+            exchange=self._exchange,
+            settlement=self._settlement,
+            prices=self.prices,
+            keyring=keyring,
+            clock=self._clock,
+        )
 
     def _people(self, entropy: Callable[[int], bytes], terms: PeopleTerms) -> People:
         return People(
@@ -217,8 +229,11 @@ class Merchants:
             if wrong is not None:
                 return wrong
         created = self.stores.create(request)
-        if isinstance(created, Rejection) or endpoint is None:
-            return created if isinstance(created, Rejection) else StoreOpened(*created, None)
+        if isinstance(created, Rejection):
+            return created
+        self.movements.follow(request.wallet)
+        if endpoint is None:
+            return StoreOpened(*created, None)
         made = self.endpoints.make(created.store_id, endpoint)
         assert not isinstance(made, Rejection), "it is the store's first, and was looked at"
         return StoreOpened(*created, made)
@@ -370,12 +385,14 @@ class Merchants:
                     else:
                         self.conversions.take_placed(session, entry)
                         self.refunding.take(session, entry)
+                        if entry.command.kind == Kind.WITHDRAW:
+                            self._take_movement(session, entry)
                 move_cursor(session, Position(batch.last_sequence, batch.heads[-1]))
         self._cursor = batch.last_sequence
 
     def _entries_for_us(self, batch: Committed) -> list[LogEntry]:
-        """Return deposits, busts, changes of terms and those orders that may be ours, past the
-        cursor."""
+        """Return deposits, busts, changes of terms, withdrawals of our stores' wallets and those
+        orders that may be ours, past the cursor."""
         rows = batch.commands
         wanted = (rows["kind"] == Kind.DEPOSIT) | (rows["kind"] == Kind.BUST)
         if batch.changes_terms and batch.events[-1]["kind"] == EventKind.TERMS_SET:
@@ -387,27 +404,37 @@ class Merchants:
         if waiting:
             placed = np.isin(rows["kind"], (Kind.PLACE, Kind.POISON, Kind.WITHDRAW))
             wanted |= placed & np.isin(rows["account"], waiting)
-        if not wanted.any():
+        out = rows["kind"] == Kind.WITHDRAW
+        if not (wanted | out).any():
             return []
         return [
             entry
-            for entry, ours in zip(batch.entries, wanted, strict=True)
-            if ours and entry.sequence > self._cursor
+            for entry, ours, leaves in zip(batch.entries, wanted, out, strict=True)
+            if entry.sequence > self._cursor
+            if ours or (leaves and self.movements.concerns(entry))
         ]
+
+    def _take_movement(self, session: Session, entry: LogEntry) -> None:
+        if self.movements.concerns(entry):
+            self.movements.take(session, entry)
 
     def _take_deposit(self, session: Session, entry: LogEntry) -> None:
         evidence = evidence_of(entry)
         if isinstance(evidence, WithdrawalReturned):
+            self._take_movement(session, entry)
             # Nobody paid: a withdrawal came back to its owner.
             self.refunding.payouts.take_returned(session, evidence)
             return
         assert isinstance(evidence, DepositEvidence), "a deposit is never booked without evidence"
         booked = entry.answer[0].kind == EventKind.DEPOSITED
-        if evidence.ref == ZERO_REF or not booked:
+        if not booked:
             return
-        invoice = session.scalar(select(Invoice).where(Invoice.ref == evidence.ref))
+        invoice = None
+        if evidence.ref != ZERO_REF:
+            invoice = session.scalar(select(Invoice).where(Invoice.ref == evidence.ref))
         account = self._exchange.catalog.address_of(entry.command.account)
         if invoice is None or account != invoice.store.wallet:
+            self._take_movement(session, entry)
             return  # Anybody may write our ref on a deposit into an account of their own.
         deposit = Deposit(
             token=self._exchange.catalog.tokens[entry.command.token].address,

@@ -29,7 +29,7 @@ from gateway.http.websocket import WIRE, Hearer
 from gateway.node.app import create_app
 from gateway.pages.assets import assets
 from gateway.pages.checkout import checkout_router
-from gateway.pages.checkout_view import PageFacts
+from gateway.pages.checkout_view import CheckoutPage, PageFacts
 from gateway.sandbox.client import order_document
 from gateway.trading.api_keys import ApiKey, ApiKeys, MemoryEpochs
 from gateway.trading.sessions import Session
@@ -37,7 +37,7 @@ from gateway.views.missed import FRAMES_MAX
 from gateway.views.trade_states import BatchView, TradeStates
 from merchants.people.people import PeopleTerms
 from merchants.records.rejection import Rejection
-from merchants.sales.invoices import InvoiceRequest
+from merchants.sales.asked import InvoiceRequest
 from merchants.sales.reference_prices import PriceTerms
 from merchants.service import Merchants, open_merchants_database
 from merchants.stores.keyring import FileKeyring
@@ -139,10 +139,10 @@ class Filled(Venue):
         self.chain = Batched()
         return self.chain
 
-    def __init__(self, directory: Path) -> None:
+    def __init__(self, directory: Path, database_url: str = "") -> None:
         super().__init__(directory / "journal")
         self.merchants = Merchants(
-            database=open_merchants_database(directory),
+            database=open_merchants_database(directory, database_url),
             exchange=self.exchange,
             settlement=self.chain,
             keyring=FileKeyring(directory / "keys"),
@@ -187,7 +187,9 @@ class Filled(Venue):
         approved = merchants.grants.approve(store.store_id, grant_id, approval)
         assert not isinstance(approved, Rejection), approved
         for _ in range(100):
-            made = merchants.create_invoice(store.store_id, InvoiceRequest("0.5", "TOKEN"))
+            made = merchants.create_invoice(
+                store.store_id, InvoiceRequest("0.5", tokens=("TOKEN",))
+            )
             assert not isinstance(made, Rejection), made
             self.invoice_id = made.invoice.id
 
@@ -402,7 +404,7 @@ async def measured(directory: Path) -> dict[str, tuple[float, float]]:
     await venue.open([address_of_secret(secret) for secret in secrets])
     await venue.fill()
     shops = merchants_router(venue.merchants, venue.exchange.domain, OPERATOR, "http://x")
-    pages = checkout_router(venue.merchants.reader, PageFacts("bench"))
+    pages = checkout_router(venue.merchants.reader, CheckoutPage(PageFacts("bench")))
     keys = ApiKeys(bytes(32), MemoryEpochs(), venue.exchange.now_ns)
     changes = {"routers": (shops, pages), "operator_token": OPERATOR, "api_keys": keys}
     app = create_app(replace(venue.services, **changes))

@@ -81,6 +81,14 @@ AdminHostOption = Annotated[
 AdminPortOption = Annotated[
     int, typer.Option("--admin-port", help="Port for operators.", min=0, max=65535)
 ]
+ExplorerOption = Annotated[
+    str,
+    typer.Option(
+        "--explorer",
+        help="Where people look at a transaction; its hash is put behind it.",
+        envvar="TILLBOOK_EXPLORER",
+    ),
+]
 ShopsDatabaseOption = Annotated[
     str,
     typer.Option(
@@ -107,6 +115,14 @@ RatesOption = Annotated[
         envvar="TILLBOOK_RATES",
         exists=True,
         dir_okay=False,
+    ),
+]
+SignUpOption = Annotated[
+    bool,
+    typer.Option(
+        "--sign-up/--no-sign-up",
+        help="Whether a merchant may make his own account and store, with his wallet alone.",
+        envvar="TILLBOOK_SIGN_UP",
     ),
 ]
 ChainOption = Annotated[ChainChoice, typer.Option("--chain", help="The embedded chain.")]
@@ -183,21 +199,8 @@ def serve(
     rates: RatesOption = None,
     managed_keys: ManagedKeysOption = None,
     merchants_database: ShopsDatabaseOption = "",
-    explorer: Annotated[
-        str,
-        typer.Option(
-            help="Where people look at a transaction; its hash is put behind it.",
-            envvar="TILLBOOK_EXPLORER",
-        ),
-    ] = "",
-    sign_up: Annotated[
-        bool,
-        typer.Option(
-            "--sign-up/--no-sign-up",
-            help="Whether a merchant may make his own account and store, with his wallet alone.",
-            envvar="TILLBOOK_SIGN_UP",
-        ),
-    ] = False,
+    explorer: ExplorerOption = "",
+    sign_up: SignUpOption = False,
     compile_first: Annotated[
         bool, typer.Option("--compile", help="Compile the kernels first if need be.")
     ] = False,

@@ -1,7 +1,8 @@
 """May a page of another site ask us from within a browser?
 
 Yes, wherever it brings its own proof: what is public, what a wallet has signed, and what a bearer
-token is sent along with, for no browser sends those by itself. We set no cookies and look at none.
+token is sent along with, for no browser sends those by itself. The dashboard's cookie no browser
+sends from another site (``SameSite``), and its routes ask where a request comes from.
 The sandbox, the pages and the operator's routes are not meant for others and say nothing.
 """
 

@@ -8,12 +8,17 @@ from fastapi import APIRouter
 from gateway.api.greenfield.mount import greenfield_router
 from gateway.api.v1.people import people_router
 from gateway.api.v1.shops import merchants_router
+from gateway.api.x402.facilitator import Facilitator
+from gateway.api.x402.routes import X402Routes
 from gateway.http.clients import Clients
 from gateway.node.checkout_facts import facts_of
 from gateway.node.node import Stack
 from gateway.pages.checkout import checkout_router
+from gateway.pages.checkout_view import CheckoutPage
 from gateway.pages.claim_page import claim_router
 from gateway.pages.dashboard import dashboard_router
+from gateway.pages.pos import pos_router
+from gateway.trading.budgets import ShopBudgets
 
 
 def shop_routers(stack: Stack, public_url: str, network: str) -> list[APIRouter]:
@@ -23,11 +28,22 @@ def shop_routers(stack: Stack, public_url: str, network: str) -> list[APIRouter]
     clients = Clients(settings.trusted_proxies)
     gate, domain = stack.gate(public_url), stack.parts.exchange.domain
     token = stack.operator_token()
+    facilitator = Facilitator(
+        stack.parts.exchange.catalog,
+        stack.parts.authorizations,
+        merchants.reader.payable_at,
+        domain.chain_id,
+        stack.now_ns,
+    )
+    catalog = stack.parts.exchange.catalog
+    checkout = CheckoutPage(facts_of(stack, network))
     return [
+        X402Routes(merchants, catalog, facilitator, clients, ShopBudgets()).router,
         merchants_router(merchants, domain, token, public_url, gate, clients=clients),
         greenfield_router(merchants, public_url, clients=clients),
         people_router(gate),
         dashboard_router(sandbox=settings.sandbox),
         claim_router(merchants.refunding.refunds, network),
-        checkout_router(merchants.reader, facts_of(stack, network), clients=clients),
+        checkout_router(merchants.reader, checkout, clients=clients),
+        pos_router(merchants, checkout, clients),
     ]

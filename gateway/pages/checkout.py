@@ -12,6 +12,7 @@ from collections.abc import Callable
 from typing import Annotated, Final
 
 from fastapi import APIRouter, Query, Request, Response
+from fastapi.responses import RedirectResponse
 
 from engine.types import Outcome
 from gateway.http.clients import Clients
@@ -24,16 +25,18 @@ from gateway.pages.checkout_looks import (
     StreamBounds,
     Streams,
 )
-from gateway.pages.checkout_view import CheckoutPage, PageFacts, Reading, offer_of, reading_of
+from gateway.pages.checkout_view import CheckoutPage, Reading, offer_of, reading_of
 from gateway.pages.headers import headers
 from gateway.pages.languages import Language, chosen
+from gateway.trading.budgets import PressBudgets, PressLimits
 from gateway.trading.rejection import Rejection
-from merchants.documents.checkout import PAYABLE, Checkout
+from merchants.documents.checkout import PAYABLE, Checkout, Phase
 from merchants.documents.reader import Reader
 from settlement.protocol.payer_roads import Fresh
 
 HEADERS: Final = headers("no-store", may_post=True)
 NO_PROXIES: Final = Clients()
+NEW_PRICES: Final = PressBudgets(per_address=10, per_button=5)
 SALT_SIZE: Final = 32
 SIGNATURE_LIFE_S: Final = 30 * 60
 VARIES: Final = {"Vary": "Accept-Language"}
@@ -58,6 +61,7 @@ class _Routes:
         clients: Clients,
         now_s: Callable[[], int],
         entropy: Callable[[int], bytes],
+        requote: Callable[[str], str] | None,
     ) -> None:
         self._looks = looks
         self._pages = pages
@@ -65,6 +69,8 @@ class _Routes:
         self._clients = clients
         self._now_s = now_s
         self._entropy = entropy
+        self._requote = requote
+        self._presses = PressLimits(NEW_PRICES)
 
     async def asset(self, request: Request, name: str) -> Response:
         """Return the style sheet or a module; their addresses carry their version."""
@@ -134,6 +140,17 @@ class _Routes:
             raise Rejection(Outcome.NOT_FOUND, "there is nothing to pay here now")
         return look.checkout
 
+    async def new_price(
+        self, request: Request, invoice_id: str, lang: Lang = "", pay: Token = ""
+    ) -> Response:
+        """Make a new price of what has expired, and go to it."""
+        look, reading = await self._read(request, invoice_id, lang, pay)
+        if self._requote is None or look.checkout.phase is not Phase.EXPIRED:
+            raise Rejection(Outcome.NOT_FOUND, "there is no new price to be had here")
+        self._presses.press(self._clients.of(request), invoice_id)
+        made = self._requote(invoice_id)
+        return RedirectResponse(f"/checkout/{made}?{reading.query}", 303, headers("no-store"))
+
     async def proof(
         self, request: Request, invoice_id: str, lang: Lang = "", pay: Token = ""
     ) -> Response:
@@ -156,7 +173,7 @@ class _Routes:
 
 def checkout_router(
     reader: Reader,
-    facts: PageFacts,
+    pages: CheckoutPage,
     *,
     clients: Clients = NO_PROXIES,
     bounds: StreamBounds = STREAM_BOUNDS,
@@ -164,15 +181,16 @@ def checkout_router(
     now: Callable[[], float] = time.monotonic,
     now_s: Callable[[], int] = lambda: time.time_ns() // 10**9,
     entropy: Callable[[int], bytes] = secrets.token_bytes,
+    requote: Callable[[str], str] | None = None,
 ) -> APIRouter:
     """Return the routes of the hosted page.
 
     In a sandbox the page has a button that posts to ``/sandbox/pay/{invoice_id}``. ``clients`` tell
-    whose stream it is.
+    whose stream it is. ``requote`` makes a new price of an invoice that has expired, by its id,
+    and returns the id to pay by; it refuses by raising ``Rejection``.
     """
-    pages = CheckoutPage(facts)
     looks = Looks(reader, pages, fresh_seconds, now)
-    routes = _Routes(looks, pages, Streams(bounds), clients, now_s, entropy)
+    routes = _Routes(looks, pages, Streams(bounds), clients, now_s, entropy, requote)
     router = APIRouter(prefix="/checkout", include_in_schema=False)
     router.get("/assets/{name}")(routes.asset)
     router.get("/{invoice_id}")(routes.page)
@@ -180,6 +198,7 @@ def checkout_router(
     router.get("/{invoice_id}/events")(routes.events)
     router.get("/{invoice_id}/wallet")(routes.wallet)
     router.get("/{invoice_id}/code.svg")(routes.code)
+    router.post("/{invoice_id}/new-price")(routes.new_price)
     router.get("/{invoice_id}/proof")(routes.proof)
     router.get("/{invoice_id}/proof.json")(routes.proof_file)
     return router

@@ -6,7 +6,7 @@ reads rows or waits: a ``Checkout`` goes in, HTML comes out.
 
 import gzip
 import io
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from datetime import UTC, datetime
 from functools import cache, lru_cache
 from hashlib import sha256
@@ -89,6 +89,10 @@ class PageFacts(NamedTuple):
     """Where wallets are led to; None: nobody is asked by a page of ours."""
     token_roads: Mapping[bytes, TokenRoads] = NO_ROADS
     """What tokens can do beside ERC-20, by their addresses."""
+    claim_key: Callable[[str], str] | None = None
+    """The secret of a refund's claim link; None: no links are drawn."""
+    new_prices: bool = False
+    """Whether a customer may ask for a new price of what has expired."""
 
 
 class Reading(NamedTuple):
@@ -141,13 +145,13 @@ class CheckoutPage:
             if path.suffix in TYPES
         }
         plain = b"".join(asset.plain for asset in self.assets.values())
-        self._assets_version = sha256(plain).hexdigest()[:12]
+        self.assets_version = sha256(plain).hexdigest()[:12]
 
     def page(self, checkout: Checkout, reading: Reading) -> str:
         """Return the whole page."""
         main, title = self.main(checkout, reading), _title(checkout, reading.language)
         names = ["checkout.js"] + ["wallet.js"] * (self._facts.vault is not None)
-        version = self._assets_version
+        version = self.assets_version
         modules = "\n".join(
             f"<script type='module' src='/checkout/assets/{name}?v={version}'></script>"
             for name in names
@@ -187,13 +191,13 @@ class CheckoutPage:
             lang_code=lang.code,
             direction=lang.direction,
             title=title,
-            assets=self._assets_version,
+            assets=self.assets_version,
             invoice_id=invoice_id,
             query=reading.query,
             scripts=scripts,
             ribbon=Html(ribbon if self._facts.sandbox else ""),
             main=main,
-            languages=_languages(reading),
+            languages=language_links(reading),
         )
 
     def main(self, checkout: Checkout, reading: Reading) -> Html:
@@ -210,6 +214,7 @@ class CheckoutPage:
             phase=checkout.phase,
             headline=lang.say(f"headline_{checkout.phase}"),
             sentences=Html("".join(said)),
+            claims=self._claims(checkout, lang),
             body=self._body(checkout, reading),
         )
 
@@ -249,8 +254,35 @@ class CheckoutPage:
                     due=lang.sum(checkout.price),
                     received=received,
                     transfers=transfers,
+                    new_price=self._new_price(checkout, reading),
                     back=_back(invoice, lang),
                 )
+
+    def _claims(self, checkout: Checkout, lang: Language) -> Html:
+        """Return the links by which a customer says where his money goes back to."""
+        claim_key = self._facts.claim_key
+        if claim_key is None:
+            return Html("")
+        links = []
+        for refund in checkout.claimable:
+            url = f"/claim/{refund.id}?key={quote(claim_key(refund.id))}"
+            text = lang.say("say_claim", amount=Money(refund.amount, refund.token))
+            links.append(
+                f"<p class='sentence'>{escape(text)}</p><p class='back'>"
+                f"<a class='button' href='{escape(url)}'>{escape(lang.say('claim'))}</a></p>"
+            )
+        return Html("".join(links))
+
+    def _new_price(self, checkout: Checkout, reading: Reading) -> Html:
+        """Return a form that asks for a new price; it works without scripts."""
+        lang = reading.language
+        if not self._facts.new_prices or checkout.phase is not Phase.EXPIRED:
+            return Html("")
+        action = escape(f"/checkout/{checkout.invoice.id}/new-price?{reading.query}")
+        return Html(
+            f"<form method='post' action='{action}'><p>{escape(lang.say('say_requote'))}</p>"
+            f"<button class='button' id='new-price'>{escape(lang.say('new_price'))}</button></form>"
+        )
 
     def _pay(self, checkout: Checkout, reading: Reading) -> Html:
         invoice, lang = checkout.invoice, reading.language
@@ -458,7 +490,8 @@ def _road(phase: Phase, lang: Language) -> Html:
     return Html("".join(steps))
 
 
-def _languages(reading: Reading) -> Html:
+def language_links(reading: Reading) -> Html:
+    """Return links to the same page in each language."""
     links = []
     for code, habits in HABITS.items():
         here = " aria-current='true'" if code == reading.language.code else ""

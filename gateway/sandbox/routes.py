@@ -21,9 +21,10 @@ from gateway.sandbox.funding import fill_wallet
 from gateway.sandbox.rpc import answer_rpc
 from gateway.sandbox.wallet import TransactionLost, Wallet
 from gateway.trading.rejection import Rejection
+from merchants.documents.native import InvoiceDocument
 from merchants.records import rejection
 from merchants.records.amounts import pips_of_decimal
-from merchants.sales.invoices import InvoiceRequest
+from merchants.sales.asked import InvoiceRequest
 from merchants.stores.stores import StoreRequest
 from settlement.orders.catalog import Token
 from settlement.protocol.abi import encode_call
@@ -42,10 +43,22 @@ STORE_FILE: Final = "sandbox-store"
 class SandboxShop:
     """A store whose merchant and customer are accounts of the embedded chain."""
 
-    def __init__(self, stack: Stack, merchant: Wallet, customer: Wallet) -> None:
+    def __init__(
+        self,
+        stack: Stack,
+        merchant: Wallet,
+        customer: Wallet,
+        terms: StoreRequest | None = None,
+        file_name: str = STORE_FILE,
+    ) -> None:
+        """``terms`` are of another shop than the corner shop, whose number is kept elsewhere."""
         self._stack = stack
         self._merchant = merchant
         self._customer = customer
+        self._terms = terms or StoreRequest(
+            merchant.address, "USD", ("TOKEN",), name="The corner shop"
+        )
+        self._file_name = file_name
         self._store_id = ""
         self._paying = asyncio.Lock()
         self._sent: dict[str, str] = {}
@@ -53,13 +66,11 @@ class SandboxShop:
 
     def open(self) -> None:
         """Make the store once; its number is kept in the data directory."""
-        path = self._stack.settings.directory / STORE_FILE
+        path = self._stack.settings.directory / self._file_name
         if path.exists():
             self._store_id = path.read_text()
             return
-        created = self._stack.parts.merchants.create_store(
-            StoreRequest(self._merchant.address, "USD", ("TOKEN",), name="The corner shop")
-        )
+        created = self._stack.parts.merchants.create_store(self._terms)
         assert not isinstance(created, rejection.Rejection), "the sandbox lists the market"
         for grant_id, grant in created.grants:
             digest = grant_digest(self._stack.parts.exchange.domain, grant)
@@ -74,11 +85,20 @@ class SandboxShop:
         """Make an invoice for one of the goods; return its id."""
         name, price = GOODS[thing]
         made = self._stack.parts.merchants.create_invoice(
-            self._store_id, InvoiceRequest(amount_usd=price, token="TOKEN", order_id=name)
+            self._store_id, InvoiceRequest(price, tokens=("TOKEN",), order_id=name)
         )
         if isinstance(made, rejection.Rejection):
             raise Rejection(made.outcome, figures=made.detail)
         return made.invoice.id
+
+    def due_raw(self, invoice: InvoiceDocument, token: Token) -> int:
+        """Return what an invoice costs in raw units of an option; of another token, its price."""
+        for option in invoice.options:
+            if option.token == token.symbol:
+                return int(option.amount_due_raw)
+        pips = pips_of_decimal(invoice.price)
+        assert pips is not None, "our own document"
+        return token.raw_of(pips)
 
     async def pay(self, invoice_id: str) -> None:
         """Send what the invoice still lacks from the customer's wallet.
@@ -92,15 +112,16 @@ class SandboxShop:
             sent = self._sent.get(invoice_id)
             if sent is not None and all(payment.tx_hash != sent for payment in invoice.payments):
                 return
-            token = self._stack.parts.catalog.token(invoice.token)
-            remaining = pips_of_decimal(invoice.remaining)
-            assert token is not None and remaining is not None, "our own document"
-            if not remaining:
+            option = invoice.options[-1]  # The token that has to be sold, if there is one.
+            token = self._stack.parts.catalog.token(option.token)
+            assert token is not None, "our own document"
+            remaining_raw = int(option.remaining_raw)
+            if not remaining_raw:
                 self._sent.pop(invoice_id, None)
                 return
             to = bytes.fromhex(invoice.deposit_address[2:])
             try:
-                tx_hash = await asyncio.to_thread(self._send, token, token.raw_of(remaining), to)
+                tx_hash = await asyncio.to_thread(self._send, token, remaining_raw, to)
             except TransactionLost as lost:
                 # Whoever has the customer's key may have sent its native coin away.
                 raise Rejection(Outcome.INSUFFICIENT_BALANCE, f"not paid: {lost}") from lost

@@ -29,6 +29,7 @@ from gateway.node.settings import AdminPlan, ChainName, Settings, sandbox_settin
 from gateway.node.shop_routers import shop_routers
 from gateway.sandbox import actors, tools
 from gateway.sandbox.demo_wallet import DemoWallet, Faucet, demo_wallet_router
+from gateway.sandbox.exceptions import accidents_of, accidents_router
 from gateway.sandbox.funding import fill_vault
 from gateway.sandbox.invented_rates import invented_rates
 from gateway.sandbox.routes import SandboxShop, sandbox_router
@@ -103,12 +104,15 @@ async def run_sandbox(
             for who in range(actors.GIVER + 1)
         }
         shop = SandboxShop(stack, wallets[actors.MERCHANT], wallets[actors.CUSTOMER])
+        makers = WIDE_QUOTES if trades_per_minute else QUOTES
+        accidents = accidents_of(stack, shop, wallets, makers)
         stack.public_url = public_url
         stack.page = PageTerms(sandbox=True)
         faucet = Faucet(stack, wallets[actors.GIVER])
         stack.routers += shop_routers(stack, public_url, f"{stack.devchain.name} (sandbox)")
         stack.routers += [
             sandbox_router(stack, shop),
+            accidents_router(accidents),
             demo_wallet_router(DemoWallet(wallets[actors.GUEST], stack), faucet),
         ]
         stack.parts.merchants.rates.take("sandbox", invented_rates(stack.now_ns()))
@@ -118,8 +122,9 @@ async def run_sandbox(
             stack, wallets[actors.TRADER], wallets[actors.VISITOR], ROAMED, Random(stack.now_ns())
         )
         await traders.clear()
-        await open_market(stack, wallets, WIDE_QUOTES if trades_per_minute else QUOTES)
+        await open_market(stack, wallets, makers)
         shop.open()
+        accidents.hasty.open()
         tasks.append(asyncio.create_task(_welcome(stack, faucet, wallets[actors.GUEST])))
         tasks.append(asyncio.create_task(_trade(stack, traders, wallets, trades_per_minute)))
         tasks.append(asyncio.create_task(tools.approve(stack, wallets[actors.GUEST])))

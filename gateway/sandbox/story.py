@@ -218,10 +218,10 @@ class Teller:
         invoice: dict[str, Any] = {}
         self._until("the makers' quotes are old enough to count", lambda: self._ask(invoice))
         self._say(
-            f"The shop asks for {PRICE_USD} USD: {invoice['amount_due']} TOKEN to "
+            f"The shop asks for {PRICE_USD} USD: {invoice['options'][0]['amount_due']} TOKEN to "
             f"{invoice['deposit_address']}."
         )
-        expected = invoice["expected"]
+        expected = invoice["options"][0]["expected"]
         self._say(
             f"Stated terms: proceeds {expected['proceeds']}, fee {expected['fee']}, "
             f"net {expected['net']} USD."
@@ -233,7 +233,7 @@ class Teller:
         try:
             made = self._client.post(
                 "/v1/invoices",
-                {"amount_usd": PRICE_USD, "token": "TOKEN", "order_id": "1"},
+                {"amount": PRICE_USD, "tokens": ["TOKEN"], "order_id": "1"},
                 bearer=self._memory.api_key,
                 idempotency_key="the-story",
             )
@@ -248,7 +248,7 @@ class Teller:
         customer, memory = self._wallets[actors.CUSTOMER], self._memory
         token = self._stack.parts.catalog.token("TOKEN")
         assert token is not None, "the sandbox lists it"
-        raw_amount = int(invoice["amount_due_raw"])
+        raw_amount = int(invoice["options"][0]["amount_due_raw"])
         if not memory.payment_raw:
             fill_wallet(self._stack.chain, customer, token, raw_amount)
             to = bytes.fromhex(invoice["deposit_address"][2:])
@@ -283,16 +283,17 @@ class Teller:
         assert usd is not None, "the sandbox lists it"
         merchant = self._wallets[actors.MERCHANT].address
         on_chain = vault_pips(self._stack.chain, self._stack.deployment, merchant, usd.address)
+        way = invoice["options"][0]
         price, expected, proceeds, fee = (
             _pips(text)
             for text in (
-                *(invoice["amount_usd"], invoice["expected"]["proceeds"]),
+                *(invoice["price"], way["expected"]["proceeds"]),
                 *(sold["proceeds"], sold["fee"]),
             )
         )
         # What is less than a lot is not sold alone; it is the shop's all the same.
         waiting = sum(_pips(given["waiting"]) for given in invoice["gathered"])
-        gathered = -(-waiting * (_pips(invoice["rate"]) + 1) // 10**8)
+        gathered = -(-waiting * (_pips(way["rate"]) + 1) // 10**8)
         # The quote is the least of what bids, trades and the middle of the book support: it may be
         # sold above.
         above = proceeds + gathered - price

@@ -260,6 +260,30 @@ class ShopLimits:
         self._wrong.charge(network_of(client), self._now_ns())
 
 
+class PressBudgets(NamedTuple):
+    """How many presses of pay buttons within a minute: each makes an invoice."""
+
+    per_address: int = 10
+    per_button: int = 120
+
+
+class PressLimits:
+    """The buckets of pay buttons. ``now_ns`` is a clock that never goes back."""
+
+    def __init__(
+        self, budgets: PressBudgets, now_ns: Callable[[], int] = time.monotonic_ns
+    ) -> None:
+        self._now_ns = now_ns
+        self._addresses = _Budget("press", budgets.per_address, MINUTE_SECONDS)
+        self._buttons = _Budget("press-of-all", budgets.per_button, MINUTE_SECONDS)
+
+    def press(self, client: str, button_id: str) -> None:
+        """Charge one press to the address, then to the button that is there; raises
+        ``BudgetSpent``."""
+        self._addresses.charge(network_of(client), self._now_ns())
+        self._buttons.charge(button_id, self._now_ns())
+
+
 def seconds_up(duration_ns: int) -> int:
     """Return whole seconds that are not shorter than ``duration_ns``."""
     return -(-duration_ns // NS)

@@ -5,15 +5,15 @@ the facts that go into it, never a sentence, for it is read in many languages. T
 them is ``gateway.pages.checkout``; nothing here knows HTML.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from enum import StrEnum
 from typing import Final, NamedTuple
 
 from merchants.documents.native import InvoiceDocument
+from merchants.documents.refunds import RefundDocument
 from merchants.documents.sums import Sums
-from merchants.records.amounts import pips_of_decimal, raw_covering
+from merchants.records.refunds import RefundState
 from merchants.records.states import InvoiceException, InvoiceState, PaymentState
-from settlement.orders.catalog import Token
 
 TRADES_SHOWN: Final = 20
 """Most trades of all sales together that a customer is shown: anybody may ask for a checkout."""
@@ -42,6 +42,10 @@ ENDED: Final = (Phase.SETTLED, Phase.INVALID)
 
 PAYABLE: Final = (Phase.WAITING, Phase.PARTIAL)
 """While there is an address to pay to."""
+
+
+OPEN: Final = (RefundState.AWAITING_APPROVAL, RefundState.AWAITING_PAYMENT)
+"""States of a refund of which its customer may still say where it goes."""
 
 
 class Money(NamedTuple):
@@ -79,7 +83,8 @@ class Offer(NamedTuple):
 class Checkout(NamedTuple):
     """One invoice as its customer sees it; ``sayings`` say what happens next. ``account`` is the
     shop's, in hex; what is paid there for the invoice's ref pays for it. ``price`` is as the shop
-    has stated it, ``received`` in the tokens that came."""
+    has stated it, ``received`` in the tokens that came; ``claimable`` are refunds that wait for the
+    customer's address."""
 
     invoice: InvoiceDocument
     shop: str
@@ -89,6 +94,7 @@ class Checkout(NamedTuple):
     price: Money
     received: tuple[Money, ...]
     offers: tuple[Offer, ...]
+    claimable: tuple[RefundDocument, ...]
     confirmations: int
     confirmations_required: int
 
@@ -103,7 +109,6 @@ def checkout_of(
     sums: Sums,
     shop: str,
     account: str,
-    offers: Sequence[Offer],
     confirmations_required: int,
 ) -> Checkout:
     """Return what to show for ``invoice``; ``sums`` are of all its conversions, of which the
@@ -121,27 +126,27 @@ def checkout_of(
         sayings=(*_sayings(invoice, sums, phase), *_strays(invoice, phase)),
         price=_price(invoice),
         received=_received(invoice),
-        offers=tuple(offers),
+        offers=offers_of(invoice),
+        claimable=tuple(r for r in invoice.refunds if r.receiver is None and r.status in OPEN),
         confirmations=min(confirmations, confirmations_required),
         confirmations_required=confirmations_required,
     )
 
 
-def offers_of(invoice: InvoiceDocument, token: Token) -> tuple[Offer, ...]:
-    """Return in what an invoice may be paid: ``token``, which is the one that it names."""
-    remaining = pips_of_decimal(invoice.remaining)
-    assert remaining is not None, "our own document"
-    return (
+def offers_of(invoice: InvoiceDocument) -> tuple[Offer, ...]:
+    """Return in what an invoice may be paid."""
+    return tuple(
         Offer(
-            token=invoice.token,
-            token_address=invoice.token_address,
-            decimals=token.decimals,
-            due=invoice.amount_due,
-            received=invoice.received,
-            remaining=invoice.remaining,
-            remaining_raw=raw_covering(token, remaining),
-            rate=Money(invoice.rate, "USD", is_price=True),
-        ),
+            token=option.token,
+            token_address=option.token_address,
+            decimals=option.decimals,
+            due=option.amount_due,
+            received=option.received,
+            remaining=option.remaining,
+            remaining_raw=int(option.remaining_raw),
+            rate=Money(option.rate, invoice.settle_token, is_price=True),
+        )
+        for option in invoice.options
     )
 
 
@@ -182,7 +187,7 @@ def _sayings(invoice: InvoiceDocument, sums: Sums, phase: Phase) -> tuple[Saying
         case Phase.LATE:
             return (said("say_late", received=received),)
         case Phase.SHORT:
-            short = Money(invoice.short, "USD", is_price=True)
+            short = Money(invoice.short, invoice.settle_token, is_price=True)
             weighed = said("say_short", received=received, short=short)
             return (weighed, said("say_short_keep"))
         case Phase.EXPIRED:
@@ -192,12 +197,13 @@ def _sayings(invoice: InvoiceDocument, sums: Sums, phase: Phase) -> tuple[Saying
 
 
 def _price(invoice: InvoiceDocument) -> Money:
-    return Money(invoice.amount_usd, "USD", is_price=True)
+    return Money(invoice.amount, invoice.currency, is_price=True)
 
 
 def _received(invoice: InvoiceDocument) -> tuple[Money, ...]:
     """Return what came, in the tokens that it came in."""
-    return (Money(invoice.received, invoice.token),)
+    came = [Money(one.received, one.token) for one in invoice.options if one.received != "0"]
+    return tuple(came) or (Money("0", invoice.options[0].token),)
 
 
 def _thanks(sums: Sums) -> Saying:
@@ -209,7 +215,7 @@ def _thanks(sums: Sums) -> Saying:
 def _beside(invoice: InvoiceDocument) -> tuple[Saying, ...]:
     """Say how what came differs from what was asked, where it was enough."""
     if invoice.exception is InvoiceException.PAID_OVER:
-        return (said("say_over", over=Money(invoice.over, invoice.token)),)
+        return (said("say_over", over=Money(invoice.over, invoice.settle_token, is_price=True)),)
     if invoice.exception is InvoiceException.PAID_LATE:
         return (said("say_paid_late"),)
     return ()
@@ -219,12 +225,12 @@ def _strays(invoice: InvoiceDocument, phase: Phase) -> tuple[Saying, ...]:
     """Say that another token came, which does not pay and is not lost, or that something left."""
     if phase not in (*PAYABLE, Phase.LATE, Phase.SHORT, Phase.EXPIRED):
         return ()
-    strays = []
+    strays, accepted = [], tuple(option.token for option in invoice.options)
     gone = [p for p in invoice.payments if p.status is PaymentState.ORPHANED]
-    others = {p.token for p in invoice.payments if p not in gone} - {invoice.token}
+    others = {p.token for p in invoice.payments if p not in gone} - set(accepted)
     if gone:
         strays.append(said("say_lost_part"))
     if others:
         tokens = tuple(sorted(others))
-        strays.append(said("say_other_token", tokens=tokens, accepted=invoice.token))
+        strays.append(said("say_other_token", tokens=tokens, accepted=accepted))
     return tuple(strays)

@@ -10,7 +10,6 @@ from typing import Final
 
 import msgspec
 
-from engine.types import MONEY_MAX
 from merchants.documents.refunds import (
     REFUNDS_SHOWN,
     RefundDocument,
@@ -18,8 +17,9 @@ from merchants.documents.refunds import (
     refunded_worth,
 )
 from merchants.documents.sums import Sums
-from merchants.records import terms
-from merchants.records.amounts import decimal_of, decimal_of_pips, hex_of
+from merchants.records import shares, terms
+from merchants.records.amounts import decimal_of, decimal_of_pips, hex_of, raw_covering
+from merchants.records.options import Option
 from merchants.records.pots import Given
 from merchants.records.refunds import Refund
 from merchants.records.states import ConversionState, InvoiceException, InvoiceState, PaymentState
@@ -103,6 +103,43 @@ class Expected(msgspec.Struct, frozen=True):
     net: str
 
 
+class OptionDocument(msgspec.Struct, frozen=True):
+    """One token that the invoice may be paid in.
+
+    ``rate`` and ``expected`` are in the invoice's ``settle_token``, all other amounts in ``token``.
+    What is ``remaining`` of it, or of any other option, pays the rest.
+    """
+
+    token: str
+    token_address: str
+    decimals: int
+    rate: str
+    amount_due: str
+    amount_due_raw: str
+    received: str
+    remaining: str
+    remaining_raw: str
+    credited: str
+    expected: Expected
+
+
+class Exchanged(msgspec.Struct, frozen=True):
+    """What one of ``currency`` was worth in the settle token, by whom, when in unix seconds."""
+
+    currency: str
+    rate: str
+    source: str
+    as_of: int
+
+
+class LeftOut(msgspec.Struct, frozen=True):
+    """A token that could not be offered: ``outcome`` as in a rejection, ``why`` in words."""
+
+    token: str
+    outcome: str
+    why: str
+
+
 class GivenDocument(msgspec.Struct, frozen=True):
     """What is sold together with other invoices' rests: ``amount`` in all, of which ``waiting`` is
     in no sale yet; ``kept`` of it stays as it came, as the store's policy says."""
@@ -116,11 +153,13 @@ class GivenDocument(msgspec.Struct, frozen=True):
 class InvoiceSummary(msgspec.Struct, frozen=True):
     """An invoice without the lists that grow.
 
-    ``credited`` is in ``token``; ``gathered`` is what is less than a lot, or than the market's
-    least order; ``net`` is the stablecoin that conversions, and shares of them, have brought so far
-    after fees. ``over`` is what came on top of what is due, in
-    ``token``; ``short`` is in USD how much too little it was worth when it was weighed, if it came
-    late or in part. Times are unix seconds.
+    The shop asked for ``amount`` of ``currency``; that is ``price`` in ``settle_token``, by ``fx``
+    where the two differ. ``received``, ``remaining``, ``over``, ``short`` and ``net`` are in
+    ``settle_token``: ``received`` is how much of the price is paid, by the options' own rates;
+    ``over`` what came on top; ``short`` how much too little it was worth when it was weighed, if it
+    came late or in part; ``net`` what conversions, and shares of them, have brought so far after
+    fees. ``gathered`` is what is less than a lot, or than the market's least order. Times are unix
+    seconds.
     """
 
     id: str
@@ -128,19 +167,16 @@ class InvoiceSummary(msgspec.Struct, frozen=True):
     order_id: str
     status: InvoiceState
     exception: InvoiceException
-    amount_usd: str
-    token: str
-    token_address: str
-    lots: int
-    rate: str
-    amount_due: str
-    amount_due_raw: str
-    expected: Expected
+    amount: str
+    currency: str
+    settle_token: str
+    price: str
+    fx: Exchanged | None
+    options: list[OptionDocument]
     deposit_address: str
     ref: str
     received: str
     remaining: str
-    credited: str
     over: str
     short: str
     gathered: list[GivenDocument]
@@ -155,6 +191,7 @@ class InvoiceDocument(InvoiceSummary, frozen=True):
     """An invoice with all that happened to it. Of ``conversion_count`` conversions the newest are
     in ``conversions``, the oldest of them first."""
 
+    options_left_out: list[LeftOut]
     payments: list[PaymentDocument]
     conversions: list[ConversionDocument]
     conversion_count: int
@@ -178,11 +215,6 @@ def listed(token: Token | None) -> Token:
     """Return ``token``, which is in our rows and so must be in the catalog."""
     assert token is not None, "a listed token is never delisted"
     return token
-
-
-def received_pips(invoice: Invoice) -> int:
-    """Return what came in: what is booked, and what lies at the address and is not swept yet."""
-    return min(invoice.seen_pips + invoice.credited_pips, MONEY_MAX)
 
 
 def payment_document(catalog: Catalog, payment: Payment, head: int = 0) -> PaymentDocument:
@@ -267,35 +299,63 @@ def conversion_document(
     )
 
 
+def option_document(catalog: Catalog, invoice: Invoice, option: Option) -> OptionDocument:
+    """Return one option of ``invoice`` as shops see it."""
+    token = listed(catalog.token_by_address(option.token))
+    is_settled = invoice.state is InvoiceState.SETTLED
+    remaining = raw_covering(token, 0 if is_settled else shares.missing_pips(invoice, option))
+    return OptionDocument(
+        token=token.symbol,
+        token_address=hex_of(token.address),
+        decimals=token.decimals,
+        rate=decimal_of_pips(option.rate_pips),
+        amount_due=decimal_of(int(option.due_raw), token.decimals),
+        amount_due_raw=option.due_raw,
+        received=decimal_of_pips(shares.came_pips(option)),
+        remaining=decimal_of(remaining, token.decimals),
+        remaining_raw=str(remaining),
+        credited=decimal_of_pips(option.credited_pips),
+        expected=Expected(
+            proceeds=decimal_of_pips(option.proceeds_pips),
+            fee=decimal_of_pips(option.fee_pips),
+            net=decimal_of_pips(option.proceeds_pips - option.fee_pips),
+        ),
+    )
+
+
+def _remaining(invoice: Invoice) -> int:
+    if invoice.state is InvoiceState.SETTLED:
+        return 0
+    return max(0, invoice.amount_pips - shares.received_pips(invoice))
+
+
+def _exchanged(invoice: Invoice) -> Exchanged | None:
+    if not invoice.fx_rate:
+        return None
+    return Exchanged(invoice.currency, invoice.fx_rate, invoice.fx_source, invoice.fx_as_of_s)
+
+
 def invoice_summary(catalog: Catalog, invoice: Invoice, sums: Sums) -> InvoiceSummary:
     """Return an invoice without its payments and conversions; ``sums`` are of all of these."""
-    token = listed(catalog.token_by_address(invoice.token))
-    received = received_pips(invoice)
-    is_settled = invoice.state is InvoiceState.SETTLED
+    settle = listed(catalog.token_by_address(invoice.settle))
+    received = shares.received_pips(invoice)
     return InvoiceSummary(
         id=invoice.id,
         store_id=invoice.store_id,
         order_id=invoice.order_id,
         status=invoice.state,
         exception=invoice.exception,
-        amount_usd=decimal_of_pips(invoice.amount_pips),
-        token=token.symbol,
-        token_address=hex_of(token.address),
-        lots=invoice.lots,
-        rate=decimal_of_pips(invoice.rate_pips),
-        amount_due=decimal_of(int(invoice.due_raw), token.decimals),
-        amount_due_raw=invoice.due_raw,
-        expected=Expected(
-            proceeds=decimal_of_pips(invoice.proceeds_pips),
-            fee=decimal_of_pips(invoice.fee_pips),
-            net=decimal_of_pips(invoice.proceeds_pips - invoice.fee_pips),
-        ),
+        amount=invoice.amount or decimal_of_pips(invoice.amount_pips),
+        currency=invoice.currency or settle.symbol,
+        settle_token=settle.symbol,
+        price=decimal_of_pips(invoice.amount_pips),
+        fx=_exchanged(invoice),
+        options=[option_document(catalog, invoice, option) for option in invoice.options],
         deposit_address=checksum_address(invoice.deposit_address),
         ref=hex_of(invoice.ref),
         received=decimal_of_pips(received),
-        remaining=decimal_of_pips(0 if is_settled else max(0, invoice.due_pips - received)),
-        credited=decimal_of_pips(invoice.credited_pips),
-        over=decimal_of_pips(max(0, received - invoice.due_pips)),
+        remaining=decimal_of_pips(_remaining(invoice)),
+        over=decimal_of_pips(max(0, received - invoice.amount_pips)),
         short=decimal_of_pips(invoice.short_pips),
         gathered=[given_document(catalog, given) for given in sums.given],
         net=decimal_of_pips(invoice.net_pips),
@@ -319,6 +379,7 @@ def invoice_document(
     ``sums`` are of all conversions, ``head`` as in ``payment_document``; ``refunds`` are all."""
     return InvoiceDocument(
         **msgspec.structs.asdict(invoice_summary(catalog, invoice, sums)),
+        options_left_out=msgspec.json.decode(invoice.left_out, type=list[LeftOut]),
         payments=[
             payment_document(catalog, row, head) for row in invoice.payments[:PAYMENTS_SHOWN]
         ],

@@ -44,6 +44,6 @@ def payable_at(database: Engine, store_id: str, address: bytes) -> Payable | Non
             invoice.id,
             invoice.amount_pips,
             invoice.expires_ns,
-            {invoice.token: int(invoice.due_raw)} if is_open else {},
+            {option.token: int(option.due_raw) for option in invoice.options if is_open},
             [Paid(row.token, row.sender, int(row.raw), row.tx_hash) for row in invoice.payments],
         )

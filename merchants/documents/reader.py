@@ -9,7 +9,7 @@ from typing import Final, NamedTuple
 from sqlalchemy import Engine, and_, or_, select
 from sqlalchemy.orm import Session, lazyload, selectinload
 
-from merchants.documents.checkout import TRADES_SHOWN, Checkout, checkout_of, offers_of
+from merchants.documents.checkout import TRADES_SHOWN, Checkout, checkout_of
 from merchants.documents.native import (
     ConversionDocument,
     EventDocument,
@@ -17,7 +17,6 @@ from merchants.documents.native import (
     conversion_document,
     event_document,
     invoice_document,
-    listed,
 )
 from merchants.documents.payable import Payable, payable_at
 from merchants.documents.refunds import (
@@ -111,13 +110,11 @@ class Reader:
             # One trade more than is shown: so the page can say that there are more.
             sums = sums_of(session, self._catalog, (invoice.id,))
             (document,) = self._documents(session, (invoice,), sums, TRADES_SHOWN + 1)
-            token = listed(self._catalog.token_by_address(invoice.token))
             return checkout_of(
                 document,
                 sums[invoice.id],
                 invoice.store.name,
                 hex_of(invoice.store.wallet),
-                offers_of(document, token),
                 self._confirmations_required,
             )
 
@@ -132,7 +129,8 @@ class Reader:
     ) -> list[InvoiceDocument] | None:
         """Return a store's invoices, the newest first, at most ``INVOICES_MAX``: those that come
         behind its invoice ``before``. None if it has no such invoice."""
-        # All of their rows in some queries, not in some for each; the store is in none of them.
+        # All of their rows in some queries, not in some for each; the store is in none of them,
+        # and their options come by themselves.
         rows_too = (
             selectinload(Invoice.payments),
             lazyload(Invoice.store),

@@ -5,7 +5,8 @@ of all of them is added up in the database, and only the newest are read. What t
 brought is counted in the rows as it comes: many small bids make thousands of one sale.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 from typing import Any, Final, NamedTuple
 
 from sqlalchemy import BigInteger, BindParameter, Select, and_, bindparam, case, func, not_, select
@@ -27,11 +28,11 @@ FILLS_SHOWN: Final = 256
 
 class Sums(NamedTuple):
     """All conversions of one invoice: how many; of those of it alone, of how many base pips they
-    are, how many have not ended, wait since something kept them, and are held; and whether anything
-    of them is sold. And what it ``given`` to its store's pots, by token."""
+    are by market, how many have not ended, wait since something kept them, and are held; and
+    whether anything of them is sold. And what it ``given`` to its store's pots, by token."""
 
     number: int = 0
-    base_pips: int = 0
+    base_pips: Mapping[str, int] = MappingProxyType({})
     going: int = 0
     waiting: int = 0
     held: int = 0
@@ -133,7 +134,10 @@ def sums_of(session: Session, catalog: Catalog, invoice_ids: Sequence[str]) -> d
         base_pips = sum_of(halves[:2]) * lot - sum_of(halves[2:])
         found[invoice_id] = so_far._replace(
             number=so_far.number + count,
-            base_pips=so_far.base_pips + base_pips,
+            base_pips={
+                **so_far.base_pips,
+                symbol: so_far.base_pips.get(symbol, 0) + base_pips,
+            },
             going=so_far.going + going,
             waiting=so_far.waiting + waiting,
             held=so_far.held + held,

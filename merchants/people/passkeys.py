@@ -30,11 +30,15 @@ BAD_FORM: Final = (
     IndexError,
     TypeError,
     AttributeError,
-    OverflowError,
+    ArithmeticError,
+    RecursionError,
 )
 """All that the library is known to raise over what a stranger may send."""
 
-Octets = Annotated[str, msgspec.Meta(max_length=8_192, pattern=r"^[A-Za-z0-9_-]*$(?!\n)")]
+_ALPHABET: Final = r"^[A-Za-z0-9_-]*$(?!\n)"
+Octets = Annotated[str, msgspec.Meta(max_length=8_192, pattern=_ALPHABET)]
+Attested = Annotated[str, msgspec.Meta(max_length=2_048, pattern=_ALPHABET)]
+"""Without a maker's certificates it is some hundreds of octets."""
 
 
 class Site(NamedTuple):
@@ -48,7 +52,7 @@ class AttestationAnswer(msgspec.Struct, forbid_unknown_fields=True, frozen=True)
     """What an authenticator says when it makes a key; base64url."""
 
     clientDataJSON: Octets  # noqa: N815 - as browsers have it
-    attestationObject: Octets  # noqa: N815
+    attestationObject: Attested  # noqa: N815
 
 
 class NewPasskey(msgspec.Struct, forbid_unknown_fields=True, frozen=True):

@@ -41,7 +41,8 @@ class WalletsStay:
 
     def change_wallet(self, store_id: str, wallet: bytes) -> Rejection | None:
         """See ``Wallets``."""
-        return Rejection(Outcome.FORBIDDEN, {"store": store_id, "wallet": "0x" + wallet.hex()})
+        why = f"this version gives {store_id} no other wallet"
+        return Rejection(Outcome.FORBIDDEN, {"why": why, "wallet": "0x" + wallet.hex()})
 
 
 News = Callable[[Session, PayoutChange, int], None]
@@ -143,7 +144,7 @@ class Payouts:
                 row = session.get_one(PayoutChange, change.id)
                 if row.state != WAITING:
                     continue
-                row.why = "" if refused is None else str(refused.detail)
+                row.why = "" if refused is None else refused.detail.get("why", refused.outcome.name)
                 self._end(session, row, DONE if refused is None else REFUSED, "")
                 deed = Deed(f"payout.{row.state}", row.id, row.store_id, after=row.wallet.hex())
                 note(session, NOBODY, now_ns, deed)

@@ -19,6 +19,9 @@ from merchants.records import (
     endpoints,
     grants,
     invoice_notes,
+    movements,
+    options,
+    pay_buttons,
     people,
     policies,
     pots,
@@ -31,7 +34,19 @@ from settlement.storage.server import open_server
 
 CURSOR_ROW: Final = 1
 
-ROOMS: Final = (api_keys, endpoints, grants, invoice_notes, people, policies, pots, refunds)
+ROOMS: Final = (
+    api_keys,
+    endpoints,
+    grants,
+    invoice_notes,
+    movements,
+    options,
+    pay_buttons,
+    people,
+    policies,
+    pots,
+    refunds,
+)
 """Files with tables of their own: imported, so that ``Table.metadata`` knows these."""
 
 

@@ -1,11 +1,13 @@
 """May the shops go on where a log was cut off, though they have seen more of it?
 
 Deposits of the lost end are booked again by the same log of the chain, and count once. A sale of
-the lost end is none: what these rows say of it, trades of others will have the numbers of.
+the lost end is none: what these rows say of it, trades of others will have the numbers of. Nor was
+a refund paid that was debited there.
 """
 
 from contextlib import ExitStack
 from pathlib import Path
+from typing import Final
 
 from sqlalchemy import select
 
@@ -17,11 +19,19 @@ from merchants.records.database import (
     sequence_in,
     transaction,
 )
+from merchants.records.refunds import RefundOrder, RefundWithdrawal
 from merchants.records.tables import Order
+
+TOLD: Final = (
+    (Order, "a sale"),
+    (RefundWithdrawal, "a refund"),
+    (RefundOrder, "a purchase for a refund"),
+)
+"""Rows that name the command that carried them out."""
 
 
 class SoldInWhatIsLost(Exception):
-    """The rows tell of a sale that the log does not have."""
+    """The rows tell of a sale or a refund that the log does not have."""
 
 
 def step_back(place: Path | str, end: Position) -> int | None:
@@ -34,9 +44,11 @@ def step_back(place: Path | str, end: Position) -> int | None:
         seen = sequence_in(session)
         if seen <= end.sequence:
             return None
-        sold = session.scalar(select(Order.sequence).where(Order.sequence > end.sequence).limit(1))
-        if sold is not None:
-            what = f"a sale by command {sold}, which is lost"
-            raise SoldInWhatIsLost(f"{name_of(engine)} tells of {what}")
+        for table, what in TOLD:
+            later = select(table.sequence).where(table.sequence > end.sequence)
+            lost = session.scalar(later.order_by(table.sequence).limit(1))
+            if lost is not None:
+                told = f"{what} by command {lost}, which is lost"
+                raise SoldInWhatIsLost(f"{name_of(engine)} tells of {told}")
         move_cursor(session, end)
         return seen

@@ -7,7 +7,7 @@ in the transaction of the state change that causes it, and the action may be rep
 """
 
 from enum import StrEnum
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from sqlalchemy import (
     BigInteger,
@@ -33,6 +33,9 @@ from merchants.records.states import (
     InvoiceState,
     PaymentState,
 )
+
+if TYPE_CHECKING:
+    from merchants.records.options import Option
 
 
 def _words(kind: type[StrEnum]) -> Enum:
@@ -120,28 +123,29 @@ class Store(Table):
     tolerance_ppm: Mapped[int] = mapped_column(default=0, server_default="0")
     tolerance_pips: Mapped[int] = mapped_column(default=0, server_default="0")
     """What may be missing of a price: the larger of a share and an amount of quote pips."""
+    unique_orders: Mapped[bool] = mapped_column(default=False, server_default="0")
+    """Whether no two invoices may have one order id, unless the request says otherwise."""
 
 
 class Invoice(Table):
-    """What is owed, what it was quoted at and what came in.
+    """What is owed, and what became of it; what it may be paid in is in ``Option`` rows.
 
-    ``due_*`` and ``seen_pips``/``credited_pips`` are in the invoice's token, ``amount_pips``,
-    ``proceeds_pips``, ``fee_pips`` and ``short_pips`` in the quote token. ``seen_pips`` is what
-    lies at the address as far as transfers are known, ``credited_pips`` what the engine has booked,
-    by whatever road: what came is their sum. ``timely_pips`` is what of it came before the expiry.
-    ``sweep_at_ns`` is when to ask for the next sweep, None for never; ``sweep_tries`` counts those
-    that brought nothing. ``judge_at_ns`` is when to weigh what came late or in part, None for
-    never; ``short_pips`` is what it then was worth too little, ``late`` that it was enough.
-    ``over_pips`` is how much more than is due the shop was told of. ``net_pips`` is what all its
-    conversions have brought after fees. ``details`` is the shop's own
-    metadata, a JSON object. ``lots`` and ``quoted_ticks`` are in the terms of the quote, which are
-    ``lot_pips`` and ``tick_pips``: see ``merchants.records.terms``.
+    All ``*_pips`` are in ``settle``, the stablecoin that the shop gets; ``amount_pips`` is the
+    price. The shop asked for ``amount`` of ``currency``: if that is not ``settle``, ``fx_rate`` is
+    what one of it was worth, by ``fx_source`` at ``fx_as_of_s``. ``sweep_at_ns`` is when to ask for
+    the next sweep, None for never; ``sweep_tries`` counts those that brought nothing.
+    ``judge_at_ns`` is when to weigh what came late or in part, None for never; ``short_pips`` is
+    what it then was worth too little, ``late`` that it was enough. ``over_pips`` is how much more
+    than the price the shop was told of. ``net_pips`` is what all its conversions have brought after
+    fees. ``details`` is the shop's own metadata, a JSON object; ``left_out`` a JSON list of the
+    tokens that it could not be offered in, with the reasons.
     """
 
     __tablename__ = "invoices"
     __table_args__ = (
         Index("invoices_by_store", "store_id", "created_ns"),
         Index("invoices_by_age", "created_ns", "id"),
+        Index("invoices_by_order", "store_id", "order_id"),
     )
 
     id: Mapped[str] = mapped_column(primary_key=True)
@@ -155,24 +159,18 @@ class Invoice(Table):
     order_id: Mapped[str]
     details: Mapped[str]
     redirect_url: Mapped[str]
-    token: Mapped[bytes]
+    settle: Mapped[bytes] = mapped_column(server_default=text("''"))
     ref: Mapped[bytes] = mapped_column(unique=True)
     deposit_address: Mapped[bytes] = mapped_column(unique=True)
+    amount: Mapped[str] = mapped_column(default="", server_default=text("''"))
+    currency: Mapped[str] = mapped_column(default="", server_default=text("''"))
+    fx_rate: Mapped[str] = mapped_column(default="", server_default=text("''"))
+    fx_source: Mapped[str] = mapped_column(default="", server_default=text("''"))
+    fx_as_of_s: Mapped[int] = mapped_column(default=0, server_default="0")
     amount_pips: Mapped[int]
-    lots: Mapped[int]
-    quoted_ticks: Mapped[int]
-    lot_pips: Mapped[int] = mapped_column(default=0, server_default="0")
-    tick_pips: Mapped[int] = mapped_column(default=0, server_default="0")
-    rate_pips: Mapped[int]
-    due_pips: Mapped[int]
-    due_raw: Mapped[str]
-    proceeds_pips: Mapped[int]
-    fee_pips: Mapped[int]
-    seen_pips: Mapped[int] = mapped_column(default=0)
-    credited_pips: Mapped[int] = mapped_column(default=0)
+    left_out: Mapped[str] = mapped_column(default="[]", server_default=text("'[]'"))
     sweep_at_ns: Mapped[int | None] = mapped_column(index=True)
     sweep_tries: Mapped[int] = mapped_column(default=0, server_default="0")
-    timely_pips: Mapped[int] = mapped_column(default=0, server_default="0")
     judge_at_ns: Mapped[int | None] = mapped_column(index=True)
     short_pips: Mapped[int] = mapped_column(default=0, server_default="0")
     over_pips: Mapped[int] = mapped_column(default=0, server_default="0")
@@ -180,6 +178,9 @@ class Invoice(Table):
     net_pips: Mapped[int] = mapped_column(Digits, default=0, server_default=text("'0'"))
 
     store: Mapped[Store] = relationship(lazy="joined", innerjoin=True)
+    options: Mapped[list["Option"]] = relationship(
+        back_populates="invoice", order_by="Option.number", lazy="selectin"
+    )
     payments: Mapped[list["Payment"]] = relationship(
         order_by="(Payment.block_number, Payment.log_index)"
     )
@@ -190,6 +191,7 @@ class Payment(Table):
     """One transfer to an invoice's address, whichever token it carried."""
 
     __tablename__ = "payments"
+    __table_args__ = (Index("payments_of_store", "store_id", "seen_ns", "tx_hash", "log_index"),)
 
     tx_hash: Mapped[bytes] = mapped_column(primary_key=True)
     log_index: Mapped[int] = mapped_column(primary_key=True)
@@ -202,6 +204,7 @@ class Payment(Table):
     block_time_s: Mapped[int]
     confirmations: Mapped[int]
     seen_ns: Mapped[int]
+    store_id: Mapped[str] = mapped_column(server_default=text("''"))
 
 
 class Sweep(Table):
@@ -228,6 +231,7 @@ class Credit(Table):
     """
 
     __tablename__ = "credits"
+    __table_args__ = (Index("credits_of_store", "store_id", "token", "sequence"),)
 
     tx_hash: Mapped[bytes] = mapped_column(primary_key=True)
     log_index: Mapped[int] = mapped_column(primary_key=True)
@@ -237,6 +241,7 @@ class Credit(Table):
     sequence: Mapped[int]
     swept_raw: Mapped[str | None]
     booked_ns: Mapped[int] = mapped_column(default=0, server_default="0")
+    store_id: Mapped[str] = mapped_column(server_default=text("''"))
 
 
 class Conversion(Table):
@@ -305,11 +310,16 @@ class Order(Table):
 class Fill(Table):
     """One trade of a conversion order and how far it is on its way to the chain.
 
-    Lots and ticks are in the terms of the trade, ``lot_pips`` and ``tick_pips``.
+    Lots and ticks are in the terms of the trade, ``lot_pips`` and ``tick_pips``; ``traded_ns`` is
+    its command's time, 0 in a row from before it was kept.
     """
 
     __tablename__ = "fills"
-    __table_args__ = (Index("fills_in_order", "conversion_id", "trade_id"),)
+    __table_args__ = (
+        Index("fills_in_order", "conversion_id", "trade_id"),
+        Index("fills_of_store", "store_id", "trade_id"),
+        Index("fills_of_store_by_batch", "store_id", "batch"),
+    )
 
     trade_id: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
     conversion_id: Mapped[str] = mapped_column(ForeignKey("conversions.id"))
@@ -322,6 +332,8 @@ class Fill(Table):
     state: Mapped[str]
     batch: Mapped[int | None]
     tx_hash: Mapped[bytes | None]
+    store_id: Mapped[str] = mapped_column(server_default=text("''"))
+    traded_ns: Mapped[int] = mapped_column(default=0, server_default="0")
 
 
 class Event(Table):

@@ -11,7 +11,8 @@ from sqlalchemy import select, update
 from sqlalchemy.orm import Session
 
 from engine.types import PIPS_PER_TOKEN
-from merchants.records.tables import Conversion, Fill, Invoice, Store
+from merchants.records.options import Option
+from merchants.records.tables import Conversion, Fill, Invoice
 from settlement.orders.catalog import Catalog, Market
 
 
@@ -74,11 +75,12 @@ def keep_terms(session: Session, market: Market) -> None:
     """Write the present terms into the rows that do not have any: they are about to change."""
     terms = {"lot_pips": market.lot_pips, "tick_pips": market.tick_pips}
     here = select(Conversion.id).where(Conversion.market == market.symbol)
-    whose = select(Store.id).where(Store.settle == market.quote.address)
-    quoted = (Invoice.token == market.base.address, Invoice.store_id.in_(whose))
+    settled = select(Invoice.id).where(
+        Invoice.id == Option.invoice_id, Invoice.settle == market.quote.address
+    )
     for table, *is_of_it in (
         (Fill, Fill.conversion_id.in_(here)),
         (Conversion, Conversion.market == market.symbol),
-        (Invoice, *quoted),
+        (Option, Option.token == market.base.address, settled.exists()),
     ):
         session.execute(update(table).where(table.lot_pips == 0, *is_of_it).values(terms))

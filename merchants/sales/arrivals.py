@@ -6,6 +6,7 @@ that a booking names was swept there; every other booking came straight into the
 came is what is booked and what lies at the address: a sum, in which no token counts twice.
 """
 
+from collections.abc import Sequence
 from typing import Final, NamedTuple
 
 from sqlalchemy import select
@@ -14,6 +15,7 @@ from sqlalchemy.orm import Session
 from engine.types import MONEY_MAX
 from merchants.documents.native import listed
 from merchants.records.amounts import counted
+from merchants.records.options import option_of
 from merchants.records.states import PAYMENT_EDGES, PaymentState, moved
 from merchants.records.tables import Credit, Invoice, Payment, Sweep
 from settlement.orders.catalog import Catalog, Token
@@ -60,6 +62,7 @@ class Arrivals:
             if is_dust and len(invoice.payments) >= PAYMENTS_MAX:
                 return None
             payment = Payment(
+                store_id=invoice.store_id,
                 tx_hash=transfer.tx_hash,
                 log_index=transfer.log_index,
                 state=state,
@@ -144,6 +147,7 @@ class Arrivals:
         if sweep is not None:
             sweep.is_booked = True
         credit = Credit(
+            store_id=invoice.store_id,
             tx_hash=evidence.tx_hash,
             log_index=evidence.log_index,
             invoice_id=invoice.id,
@@ -154,8 +158,9 @@ class Arrivals:
             booked_ns=deposit.booked_ns,
         )
         session.add(credit)
-        if deposit.token == invoice.token:
-            invoice.credited_pips = counted(invoice.credited_pips, deposit.amount_pips)
+        option = option_of(invoice, deposit.token)
+        if option is not None:
+            option.credited_pips = counted(option.credited_pips, deposit.amount_pips)
         return credit
 
     def count(self, session: Session, invoice: Invoice) -> dict[bytes, int]:
@@ -171,42 +176,54 @@ class Arrivals:
                 .order_by(Sweep.block_number)
             )
         }
+        came: dict[bytes, list[Payment]] = {option.token: [] for option in invoice.options}
+        for payment in sorted(invoice.payments, key=_age):
+            of_token = came.setdefault(payment.token, [])
+            if payment.state is not PaymentState.ORPHANED:
+                of_token.append(payment)
         lying: dict[bytes, int] = {}
-        for address in sorted({payment.token for payment in invoice.payments}):
+        for address, payments in sorted(came.items()):
             token = listed(self._catalog.token_by_address(address))
-            swept = sum(_swept_raw(token, credit) for credit in booked if credit.token == address)
-            raw = self._finalise(invoice, token, swept, emptied.get(address))
-            # Sum before dividing: transfers of half a pip each are swept as whole pips. More than
-            # the exchange can hold would be refused as a deposit; the column holds no more.
-            if address == invoice.token:
-                invoice.seen_pips = min(token.pips_of(raw), MONEY_MAX)
+            bookings = [credit for credit in booked if credit.token == address]
+            swept = sum(_swept_raw(token, credit) for credit in bookings)
+            raw = _finalise(payments, token, swept, emptied.get(address))
+            option = option_of(invoice, address)
+            if option is not None:
+                # Sum before dividing: transfers of half a pip each are swept as whole pips. More
+                # than the exchange can hold would be refused as a deposit, and no column holds it.
+                option.seen_pips = min(token.pips_of(raw), MONEY_MAX)
+                option.timely_pips = self._timely_pips(invoice, token, payments, bookings)
             announced = sum(
-                int(payment.raw)
-                for payment in invoice.payments
-                if payment.token == address and payment.state is PaymentState.DETECTED
+                int(payment.raw) for payment in payments if payment.state is PaymentState.DETECTED
             )
             lying[address] = token.pips_of(max(0, raw - announced))
-        token = listed(self._catalog.token_by_address(invoice.token))
+        return {address: pips for address, pips in lying.items() if pips}
+
+    def _timely_pips(
+        self,
+        invoice: Invoice,
+        token: Token,
+        payments: Sequence[Payment],
+        bookings: Sequence[Credit],
+    ) -> int:
+        """Return what came of ``token`` before the expiry."""
         timely = token.pips_of(
             sum(
                 int(payment.raw)
-                for payment in invoice.payments
-                if _counts(payment, token)
+                for payment in payments
                 # What was announced and is in no block yet has not come in time.
-                and payment.state is not PaymentState.DETECTED
+                if payment.state is not PaymentState.DETECTED
                 and _paid_ns(payment) <= invoice.expires_ns
             )
         )
         timely += sum(
             credit.amount_pips
-            for credit in booked
-            if credit.token == token.address
-            and credit.swept_raw == "0"
+            for credit in bookings
+            if credit.swept_raw == "0"
             # The evidence does not say when its block was; waiting to be deep enough is not late.
             and credit.booked_ns - self._booking_ns <= invoice.expires_ns
         )
-        invoice.timely_pips = min(timely, MONEY_MAX)
-        return {address: pips for address, pips in lying.items() if pips}
+        return min(timely, MONEY_MAX)
 
     def is_unsure(self, session: Session, invoice: Invoice, confirmations: int) -> bool:
         """Return whether a transfer to its address or away from it may still leave the chain."""
@@ -219,41 +236,39 @@ class Arrivals:
     def is_dust(self, invoice: Invoice, address: bytes, raw: int) -> bool:
         """Return whether a transfer is too small to tell anybody of."""
         token = listed(self._catalog.token_by_address(address))
-        whole = invoice.due_pips if address == invoice.token else invoice.amount_pips
+        option = option_of(invoice, address)
+        whole = invoice.amount_pips if option is None else option.due_pips
         return token.pips_of(raw) * DUST_SHARE < whole
 
-    def _finalise(self, invoice: Invoice, token: Token, swept_raw: int, emptied: int | None) -> int:
-        """Call payments final that were swept; return the raw units that lie at the address.
 
-        A sweep in block ``emptied`` left less than a pip of what came in blocks before, whatever
-        those transfers said of their amounts: a token may keep a part for itself. What came in its
-        own block may be before or behind it, and only the amounts tell.
-        """
-        before = beside = after = 0
-        for payment in sorted(invoice.payments, key=_age):
-            if not _counts(payment, token):
-                continue
-            raw, block = int(payment.raw), payment.block_number
-            if emptied is not None and block < emptied:
-                before += raw
-                is_swept = True
-            else:
-                beside += raw * (block == emptied)
-                after += raw * (block != emptied)
-                is_swept = token.pips_of(before + beside + after) <= token.pips_of(swept_raw)
-            if is_swept and payment.state is not PaymentState.FINAL:
-                payment.state = moved(PAYMENT_EDGES, payment.state, PaymentState.FINAL)
-        if emptied is None or beside:
-            return max(0, before + beside + after - swept_raw)
-        return min(max(0, before - swept_raw), max(token.unit_scale, 1) - 1) + after
+def _finalise(
+    payments: Sequence[Payment], token: Token, swept_raw: int, emptied: int | None
+) -> int:
+    """Call payments final that were swept; return the raw units that lie at the address.
+
+    A sweep in block ``emptied`` left less than a pip of what came in blocks before, whatever
+    those transfers said of their amounts: a token may keep a part for itself. What came in its
+    own block may be before or behind it, and only the amounts tell.
+    """
+    before = beside = after = 0
+    for payment in payments:
+        raw, block = int(payment.raw), payment.block_number
+        if emptied is not None and block < emptied:
+            before += raw
+            is_swept = True
+        else:
+            beside += raw * (block == emptied)
+            after += raw * (block != emptied)
+            is_swept = token.pips_of(before + beside + after) <= token.pips_of(swept_raw)
+        if is_swept and payment.state is not PaymentState.FINAL:
+            payment.state = moved(PAYMENT_EDGES, payment.state, PaymentState.FINAL)
+    if emptied is None or beside:
+        return max(0, before + beside + after - swept_raw)
+    return min(max(0, before - swept_raw), max(token.unit_scale, 1) - 1) + after
 
 
 def _swept_raw(token: Token, credit: Credit) -> int:
     return token.raw_of(credit.amount_pips) if credit.swept_raw is None else int(credit.swept_raw)
-
-
-def _counts(payment: Payment, token: Token) -> bool:
-    return payment.token == token.address and payment.state is not PaymentState.ORPHANED
 
 
 def _paid_ns(payment: Payment) -> int:

@@ -6,8 +6,9 @@ and its fate is read from the journal alone, so a restart sends the same digest 
 that it was carried out; it can never sell twice.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from itertools import islice
+from types import MappingProxyType
 from typing import Final
 
 import msgspec
@@ -17,10 +18,11 @@ from sqlalchemy.orm import Session
 from engine.events import EventKind
 from engine.log_entries import LogEntry
 from engine.types import LOTS_MAX, MONEY_MAX, PRICE_MAX, Outcome
-from merchants.documents.sums import sums_of
+from merchants.documents.sums import Sums, sums_of
 from merchants.records import terms
 from merchants.records.database import transaction
 from merchants.records.grants import Grant
+from merchants.records.options import Option
 from merchants.records.policies import policy_of
 from merchants.records.pots import pot_ref
 from merchants.records.queues import STORES_TO_SELL_FOR
@@ -90,42 +92,68 @@ class Conversions:
         return [number for number in numbers if number is not None]
 
     def open(
-        self, session: Session, invoice: Invoice, now_ns: int, judged_ticks: int | None = None
+        self,
+        session: Session,
+        invoice: Invoice,
+        now_ns: int,
+        judged_ticks: Mapping[bytes, int] = MappingProxyType({}),
     ) -> None:
-        """Make one conversion of all whole lots that were credited and are in none yet, if they are
-        worth the market's least order; gather what is left, or all of it as the store's policy has
-        it.
+        """Make one conversion a token of all whole lots that were credited and are in none yet, if
+        they are worth the market's least order; gather what is left, or all of it as the store's
+        policy has it.
 
         One, however many lots that is: where a lot is a pip, one for each order would be millions.
         What an order cannot take is left for the next order of the same conversion.
 
         The limit comes from a price that the payer could not make: of an invoice paid in time the
-        first from its quote, of late money from what it was weighed at (``judged_ticks``); of what
-        came on top from trades.
+        first from its option's quote, of late money from what it was weighed at (``judged_ticks``
+        by token); of what came on top from trades.
         """
-        if invoice.token == invoice.store.settle:
-            return
         catalog = self._exchange.catalog
-        market = catalog.market_of_pair(invoice.token, invoice.store.settle)
-        assert market is not None, "an invoice is made for what a market sells"
         sums = sums_of(session, catalog, (invoice.id,))[invoice.id]
-        placed = sums.base_pips + sum(given.pips for given in sums.given)
-        rest = invoice.credited_pips - placed
+        number = sums.number
+        for option in invoice.options:
+            market = catalog.market_of_pair(option.token, invoice.settle)
+            if market is None:
+                assert option.token == invoice.settle, "an option is of what a market sells"
+                continue
+            judged = judged_ticks.get(option.token)
+            number += self._open_for(session, option, market, sums, number + 1, judged, now_ns)
+
+    def _open_for(
+        self,
+        session: Session,
+        option: Option,
+        market: Market,
+        sums: Sums,
+        number: int,
+        judged_ticks: int | None,
+        now_ns: int,
+    ) -> int:
+        """Return how many conversions of an option's token were made, ``number`` being the first's;
+        ``sums`` are of what its invoice has been sold in before."""
+        invoice = option.invoice
+        given = sum(given.pips for given in sums.given if given.token == option.token)
+        placed = sums.base_pips.get(market.symbol, 0) + given
+        rest = option.credited_pips - placed
         if rest <= 0:
-            return
+            return 0
         policy = policy_of(session, invoice.store_id)
         kept = policy.kept_pips(rest)
         lots = 0 if policy.gathers_all else (rest - kept) // market.lot_pips
-        quoted_ticks = terms.ticks_now(market, invoice, invoice.quoted_ticks)
-        grant = grant_for(session, invoice.store_id, invoice.token, invoice.store.settle)
+        quoted_ticks = terms.ticks_now(market, option, option.quoted_ticks)
+        grant = grant_for(session, invoice.store_id, option.token, invoice.settle)
         lowest = lowest_ticks(invoice.store, grant, market, judged_ticks or quoted_ticks)
-        if lots and market.quote_pips(lots, lowest) >= market.least_notional_pips:
-            quoted = placed == 0 and not invoice.late
+        is_order = lots > 0 and market.quote_pips(lots, lowest) >= market.least_notional_pips
+        if is_order:
+            # The quote is the store's word for what came until the expiry, in its first sale.
+            quoted = placed == 0 and not invoice.late and option.timely_pips > 0
             limit = quoted_ticks if quoted else judged_ticks
-            session.add(new_conversion(invoice, market, lots, limit, sums.number + 1, now_ns))
+            session.add(new_conversion(invoice, market, lots, limit, number, now_ns))
             rest -= market.base_pips(lots)
-        self.pots.keep(session, invoice, invoice.token, kept)
-        self.pots.give(session, invoice, invoice.token, rest - kept, now_ns)
+        self.pots.keep(session, invoice, option.token, kept)
+        self.pots.give(session, invoice, option.token, rest - kept, now_ns)
+        return int(is_order)
 
     async def execute_due(self, rows_max: int) -> None:
         """Place the orders of conversions that are due, ``rows_max`` at most.
@@ -295,6 +323,8 @@ class Conversions:
                 fill = Fill(
                     trade_id=event.trade_id,
                     conversion_id=conversion.id,
+                    store_id=conversion.store_id,
+                    traded_ns=entry.command.time_ns,
                     lots=lots,
                     price_ticks=ticks,
                     lot_pips=market.lot_pips,

@@ -1,8 +1,9 @@
 """What is owed, is it paid, and what does an invoice become of it?
 
-``Arrivals`` knows what came. Money that was there in full before the expiry is counted in tokens:
-the quote is the store's word. All other money is weighed when it is booked: *settled* means that
-what came sells for the price, within the store's tolerance, and what does not is short by so much.
+``Arrivals`` knows what came. Money that was there in full before the expiry is counted at the
+quotes of the options that it came in: a quote is the store's word. All other money is weighed when
+it is booked: *settled* means that what came sells for the price, within the store's tolerance, and
+what does not is short by so much.
 """
 
 from collections.abc import Callable
@@ -12,36 +13,28 @@ import msgspec
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from engine.types import MONEY_MAX, PIPS_PER_TOKEN, PPM, Outcome
-from merchants.documents.native import listed, received_pips
-from merchants.records.amounts import (
-    decimal_of_pips,
-    exact_sum,
-    pips_of_decimal,
-    raw_covering,
-    sum_of,
-)
-from merchants.records.pots import in_pot
+from engine.types import PIPS_PER_TOKEN, PPM, Outcome
+from merchants.documents.native import LeftOut, listed
+from merchants.records.amounts import decimal_of_pips
+from merchants.records.options import option_of
 from merchants.records.rejection import Rejection
+from merchants.records.shares import credited_pips, received_pips, timely_pips
 from merchants.records.states import (
     EXCEPTION_EDGES,
     INVOICE_EDGES,
-    ConversionState,
     InvoiceException,
     InvoiceState,
     moved,
 )
-from merchants.records.tables import Conversion, Invoice, Store
+from merchants.records.tables import Invoice, Store
 from merchants.records.turns import Turn
-from merchants.sales import pricing
 from merchants.sales.arrivals import DUST_SHARE, Arrivals, Deposit
+from merchants.sales.asked import InvoiceRequest, Sources, asked_of
 from merchants.sales.conversions import Conversions
-from merchants.sales.pricing import Quote
-from merchants.sales.reference_prices import NoPrice, Prices
-from merchants.stores.grants import grant_for, is_approved
+from merchants.sales.offers import Offers, why_of
+from merchants.sales.reference_prices import NoPrice
 from merchants.webhooks import events
 from merchants.webhooks.events import EventType
-from settlement.orders.catalog import Market, Token
 from settlement.ports import ExchangePort, SettlementPort, Transfer
 from settlement.protocol.deposit_address import SweepPlace
 from settlement.protocol.eip712 import keccak256
@@ -71,27 +64,13 @@ BLOCK_NS: Final = 12 * 10**9
 _AWAY: Final = (InvoiceState.EXPIRED, InvoiceState.INVALID)
 
 
-class InvoiceRequest(NamedTuple):
-    """What a shop asks for. ``amount_usd`` is a decimal string, ``metadata`` a JSON object."""
+class _Worth(NamedTuple):
+    """What a sale of all that is booked brings, and the price of its last lot by token; not
+    ``is_whole`` where some of it has no price now, and is worth nothing here."""
 
-    amount_usd: str
-    token: str
-    order_id: str = ""
-    metadata: str = "{}"
-    redirect_url: str = ""
-
-
-class _Price(NamedTuple):
-    """An invoice's figures; without a conversion all but ``due_pips`` say so with zeros."""
-
-    lots: int
-    quoted_ticks: int
-    rate_pips: int
-    due_pips: int
-    proceeds_pips: int
-    fee_pips: int
-    lot_pips: int = 0
-    tick_pips: int = 0
+    pips: int
+    ticks: dict[bytes, int]
+    is_whole: bool
 
 
 class Invoices:
@@ -102,38 +81,45 @@ class Invoices:
         exchange: ExchangePort,
         settlement: SettlementPort,
         conversions: Conversions,
-        prices: Prices,
+        sources: Sources,
         entropy: Callable[[int], bytes],
         confirmations_required: int,
     ) -> None:
         self._exchange = exchange
         self._settlement = settlement
         self._conversions = conversions
-        self._prices = prices
+        self._sources = sources
+        self._prices = sources.prices
         self._entropy = entropy
         self._confirmations_required = confirmations_required
+        self._offers = Offers(exchange, sources.prices)
         self._arrivals = Arrivals(exchange.catalog, confirmations_required * BLOCK_NS)
 
     def create(
         self, session: Session, store: Store, request: InvoiceRequest, now_ns: int
     ) -> Invoice | Rejection:
         """Price ``request``. Rejects MALFORMED, also for less than a sweep is worth, UNKNOWN_TOKEN,
-        NO_QUOTE, and CANNOT_SELL where the session key could not sell what would come."""
-        amount_pips = pips_of_decimal(request.amount_usd)
-        if amount_pips is None or amount_pips < SWEEP_LEAST_PIPS:
-            return Rejection(Outcome.MALFORMED, {"amount_usd": request.amount_usd, "least": LEAST})
-        token = self._exchange.catalog.token(request.token)
-        if token is None or not self._is_taken(session, store, token):
-            return Rejection(Outcome.UNKNOWN_TOKEN, {"token": request.token})
-        price = self._price(session, store, token, amount_pips, now_ns)
-        if isinstance(price, Rejection):
-            wanted = {"token": token.symbol, "amount_usd": decimal_of_pips(amount_pips)}
-            return price._replace(detail=wanted | price.detail)
+        NO_QUOTE, and CANNOT_SELL where the session key could not sell what would come; and as
+        IDEMPOTENCY_CONFLICT a second invoice of an order that may have one."""
+        settle = listed(self._exchange.catalog.token_by_address(store.settle))
+        asked = asked_of(request, settle, self._sources, now_ns)
+        if isinstance(asked, Rejection):
+            return asked
+        if asked.pips < SWEEP_LEAST_PIPS:
+            return Rejection(Outcome.MALFORMED, {"amount": request.amount, "least": LEAST})
+        taken = self._why_taken(session, store, request)
+        if taken is not None:
+            return taken
+        offered = self._offers.make(session, store, asked.pips, request.tokens, now_ns)
+        if isinstance(offered, Rejection):
+            return offered
 
-        # Raw units may be coarser than a pip; what is asked for is what can be paid.
-        due_raw = raw_covering(token, price.due_pips)
         invoice_id = "inv_" + self._entropy(16).hex()
         ref = keccak256(invoice_id.encode())
+        left_out = [
+            LeftOut(symbol, rejection.outcome.name, why_of(rejection))
+            for symbol, rejection in offered.left_out.items()
+        ]
         invoice = Invoice(
             id=invoice_id,
             store_id=store.id,
@@ -147,27 +133,22 @@ class Invoices:
             order_id=request.order_id,
             details=request.metadata,
             redirect_url=request.redirect_url,
-            token=token.address,
+            settle=settle.address,
             ref=ref,
             deposit_address=self._settlement.deposit_address(store.wallet, ref),
-            amount_pips=amount_pips,
-            lots=price.lots,
-            quoted_ticks=price.quoted_ticks,
-            lot_pips=price.lot_pips,
-            tick_pips=price.tick_pips,
-            rate_pips=price.rate_pips,
-            due_pips=token.pips_of(due_raw),
-            due_raw=str(due_raw),
-            proceeds_pips=price.proceeds_pips,
-            fee_pips=price.fee_pips,
-            seen_pips=0,
-            credited_pips=0,
+            amount=request.amount,
+            currency=asked.currency,
+            fx_rate=asked.rate,
+            fx_source=asked.source,
+            fx_as_of_s=asked.as_of_s,
+            amount_pips=asked.pips,
+            left_out=msgspec.json.encode(left_out).decode(),
             sweep_at_ns=None,
-            timely_pips=0,
             judge_at_ns=None,
             short_pips=0,
             over_pips=0,
             event_count=0,
+            options=offered.options,
             payments=[],
         )
         session.add(invoice)
@@ -175,93 +156,25 @@ class Invoices:
         self._record(session, invoice, EventType.INVOICE_CREATED, now_ns)
         return invoice
 
-    def _price(
-        self, session: Session, store: Store, token: Token, amount_pips: int, now_ns: int
-    ) -> _Price | Rejection:
-        if token.address == store.settle:
-            return _Price(0, 0, PIPS_PER_TOKEN, amount_pips, amount_pips, 0)
-        market = self._market(store, token.address)
-        quote = self._prices.quote(market, amount_pips, now_ns)
-        if isinstance(quote, NoPrice):
-            return Rejection(Outcome.NO_QUOTE, {"why": quote})
-        if max(quote.base_pips, quote.rate_pips()) > MONEY_MAX:
-            return Rejection(Outcome.NO_QUOTE, {"why": NoPrice.SHALLOW})
-        why = self._why_unsalable(session, store, market, quote, now_ns)
-        if why:
-            return Rejection(Outcome.CANNOT_SELL, why)
-        return _Price(
-            lots=quote.lots,
-            quoted_ticks=quote.worst_ticks,
-            rate_pips=quote.rate_pips(),
-            due_pips=quote.base_pips,
-            proceeds_pips=quote.proceeds_pips,
-            fee_pips=quote.fee_pips,
-            lot_pips=market.lot_pips,
-            tick_pips=market.tick_pips,
+    def _why_taken(
+        self, session: Session, store: Store, request: InvoiceRequest
+    ) -> Rejection | None:
+        """Return why this order may have no invoice more; None if it may."""
+        unique = request.unique_order
+        if unique and not request.order_id:
+            return Rejection(Outcome.MALFORMED, {"order_id": "", "why": "there is none"})
+        if not request.order_id or not (store.unique_orders if unique is None else unique):
+            return None
+        first = session.scalar(
+            select(Invoice.id)
+            .where(Invoice.store_id == store.id, Invoice.order_id == request.order_id)
+            .order_by(Invoice.created_ns, Invoice.id)
+            .limit(1)
         )
-
-    def _why_unsalable(
-        self, session: Session, store: Store, market: Market, quote: Quote, now_ns: int
-    ) -> dict[str, str]:
-        """Return why the session key could not sell what is quoted; nothing if it could."""
-        grant = grant_for(session, store.id, market.base.address, market.quote.address)
-        if grant is None or not is_approved(grant):
-            return {"why": "the wallet has not approved the session key"}
-        if grant.expiry <= now_ns // 10**9 + store.lifetime_s:
-            return {"why": "the session key ends before the invoice would"}
-        if quote.worst_ticks < pricing.ticks_covering(market, grant.floor_price):
-            floor = decimal_of_pips(grant.floor_price)
-            return {"why": "the price is under the session key's floor", "floor_price": floor}
-        left = self._exchange.key_notional_left(grant.wallet, grant.key_address)
-        needed = quote.proceeds_pips + self._promised_pips(session, store, market, quote)
-        if left is not None and left < needed:
-            return {
-                "why": "the session key may sell no more: its notional is used up or it is revoked",
-                "left": decimal_of_pips(max(0, left)),
-                "needed": decimal_of_pips(needed),
-            }
-        return {}
-
-    def _promised_pips(self, session: Session, store: Store, market: Market, quote: Quote) -> int:
-        """Return what the key has still to sell of money that has come. Open invoices do not count:
-        whoever makes them and does not pay must not close a shop."""
-        coming = session.execute(
-            select(*exact_sum(Invoice.proceeds_pips)).where(
-                Invoice.store_id == store.id,
-                Invoice.state == InvoiceState.PROCESSING,
-                Invoice.token == market.base.address,
-            )
-        ).one()
-        unsold = session.execute(
-            select(
-                Conversion.lot_pips,
-                *exact_sum(Conversion.lots - Conversion.lots_filled),
-                *exact_sum(Conversion.odd_pips),
-            )
-            .where(
-                Conversion.store_id == store.id,
-                Conversion.market == market.symbol,
-                Conversion.state.in_((ConversionState.PENDING, ConversionState.EXECUTING)),
-            )
-            .group_by(Conversion.lot_pips)
-        ).all()
-        pips = 0
-        for lot_pips, *halves in unsold:
-            lots, odd = sum_of(halves[:2]), sum_of(halves[2:])
-            pips += lots * (lot_pips or market.lot_pips) - odd
-        pips += in_pot(session, store.id, market.base.address)
-        worth = market.quote_pips(pips, quote.worst_ticks)
-        return sum_of(coming) - (-worth // market.lot_pips)
-
-    def _market(self, store: Store, token: bytes) -> Market:
-        market = self._exchange.catalog.market_of_pair(token, store.settle)
-        assert market is not None, "an invoice is made for what a market sells"
-        return market
-
-    def _is_taken(self, session: Session, store: Store, token: Token) -> bool:
-        """Return whether the store takes ``token``: its stablecoin, or what it has a grant for."""
-        is_settle = token.address == store.settle
-        return is_settle or grant_for(session, store.id, token.address, store.settle) is not None
+        if first is None:
+            return None
+        figures = {"order_id": request.order_id, "invoice": first}
+        return Rejection(Outcome.IDEMPOTENCY_CONFLICT, figures)
 
     def is_at_rest(self, session: Session, invoice: Invoice) -> bool:
         """Return whether nothing that came, or is asked for, has still to be followed on chain."""
@@ -302,9 +215,10 @@ class Invoices:
         if credit is None:
             return
         invoice.sweep_tries = 0
-        if invoice.token == deposit.token and invoice.state is not InvoiceState.SETTLED:
+        pays = option_of(invoice, deposit.token) is not None
+        if pays and invoice.state is not InvoiceState.SETTLED:
             invoice.judge_at_ns = now_ns
-        if invoice.token != deposit.token and not self._is_dust(invoice, deposit):
+        if not pays and not self._is_dust(invoice, deposit):
             kind, catalog = EventType.INVOICE_OTHER_TOKEN, self._exchange.catalog
             events.record(session, catalog, invoice, kind, now_ns, deposit=credit)
         self._move_on(session, invoice, now_ns)
@@ -349,49 +263,60 @@ class Invoices:
         due = select(Invoice).where(Invoice.judge_at_ns <= now_ns, Invoice.state.in_(_AWAY))
         for invoice in turn.rows(session, due):
             worth = self._worth(invoice, now_ns)
-            if worth is None:
+            short = max(0, invoice.amount_pips - worth.pips)
+            if short > tolerated_pips(invoice) and not worth.is_whole:
                 invoice.judge_at_ns = now_ns + JUDGE_RETRY_NS
                 continue
             invoice.judge_at_ns = None
-            short = max(0, invoice.amount_pips - worth.proceeds_pips)
             if short > tolerated_pips(invoice):
                 self._report_short(session, invoice, short, now_ns)
                 continue
             invoice.short_pips, invoice.late, invoice.processing_ns = 0, True, now_ns
-            invoice.over_pips = max(0, received_pips(invoice) - invoice.due_pips)
+            invoice.over_pips = max(0, received_pips(invoice) - invoice.amount_pips)
             processing, settled = EventType.INVOICE_PROCESSING, EventType.INVOICE_SETTLED
             self._go(session, invoice, InvoiceState.PROCESSING, processing, now_ns)
             self._go(session, invoice, InvoiceState.SETTLED, settled, now_ns)
-            # It was weighed at this price, so it is sold at this price or not at all.
-            self._conversions.open(session, invoice, now_ns, worth.worst_ticks)
+            # It was weighed at these prices, so it is sold at these prices or not at all.
+            self._conversions.open(session, invoice, now_ns, worth.ticks)
             self._move_on(session, invoice, now_ns)
 
     def _report_short(
         self, session: Session, invoice: Invoice, short_pips: int, now_ns: int
     ) -> None:
         """Say how much is missing; dust, which anybody may send, neither is nor changes it."""
-        is_dust = invoice.credited_pips * DUST_SHARE < invoice.due_pips
+        is_dust = credited_pips(invoice) * DUST_SHARE < invoice.amount_pips
         if invoice.short_pips:
             is_dust = abs(invoice.short_pips - short_pips) * DUST_SHARE < invoice.amount_pips
         if not is_dust:
             invoice.short_pips = short_pips
             self._record(session, invoice, EventType.INVOICE_SHORT, now_ns)
 
-    def _worth(self, invoice: Invoice, now_ns: int) -> Quote | None:
-        """Return the sale of what is booked, at a price that counts; None if there is none now."""
-        if invoice.token == invoice.store.settle:
-            return Quote(0, 0, invoice.credited_pips, 0, invoice.credited_pips)
-        market = self._market(invoice.store, invoice.token)
-        quote = self._prices.worth(market, invoice.credited_pips, now_ns)
-        return None if isinstance(quote, NoPrice) else quote
+    def _worth(self, invoice: Invoice, now_ns: int) -> _Worth:
+        """Return the sale of what is booked, at prices that count."""
+        worth, ticks, is_whole = 0, {}, True
+        for option in invoice.options:
+            if option.token == invoice.settle:
+                worth += option.credited_pips
+                continue
+            market = self._exchange.catalog.market_of_pair(option.token, invoice.settle)
+            assert market is not None, "what is offered has a market"
+            if option.credited_pips == 0:
+                continue
+            quote = self._prices.worth(market, option.credited_pips, now_ns)
+            if isinstance(quote, NoPrice):
+                is_whole = False
+                continue
+            ticks[option.token] = quote.worst_ticks
+            worth += quote.proceeds_pips
+        return _Worth(worth, ticks, is_whole)
 
     def _move_on(self, session: Session, invoice: Invoice, now_ns: int) -> None:
         """Take every edge that what came now allows."""
         lying = self._arrivals.count(session, invoice)
         least = least_pips(invoice)
         full = received_pips(invoice) >= least
-        booked = invoice.credited_pips >= least
-        timely = invoice.timely_pips >= least
+        booked = credited_pips(invoice) >= least
+        timely = timely_pips(invoice) >= least
         new, processing = InvoiceState.NEW, InvoiceState.PROCESSING
         if invoice.state is new and full and not timely and now_ns > invoice.expires_ns:
             self._go(session, invoice, InvoiceState.EXPIRED, EventType.INVOICE_EXPIRED, now_ns)
@@ -422,31 +347,28 @@ class Invoices:
         self._classify(invoice)
         self._record(session, invoice, kind, now_ns)
         if state is InvoiceState.SETTLED:
-            invoice.over_pips = max(0, received_pips(invoice) - invoice.due_pips)
+            invoice.over_pips = max(0, received_pips(invoice) - invoice.amount_pips)
 
     def _report_over(self, session: Session, invoice: Invoice, now_ns: int) -> None:
         """Say that more came after it was settled; dust is gathered before it is worth a word."""
-        over = received_pips(invoice) - invoice.due_pips
-        if over - invoice.over_pips > self._dust_pips(invoice):
+        over = received_pips(invoice) - invoice.amount_pips
+        if over - invoice.over_pips > _dust_pips(invoice):
             invoice.over_pips = over
             self._record(session, invoice, EventType.INVOICE_PAID_OVER, now_ns)
 
     def _classify(self, invoice: Invoice) -> None:
         """Say how what came in differs from what was asked. Dust makes no difference."""
-        received, dust = received_pips(invoice), self._dust_pips(invoice)
+        received, dust = received_pips(invoice), _dust_pips(invoice)
         exception = InvoiceException.NONE
         if invoice.state in (InvoiceState.PROCESSING, InvoiceState.SETTLED):
             if invoice.late:
                 exception = InvoiceException.PAID_LATE
-            elif received - invoice.due_pips > dust:
+            elif received - invoice.amount_pips > dust:
                 exception = InvoiceException.PAID_OVER
         elif invoice.state is InvoiceState.EXPIRED and received > dust:
             exception = InvoiceException.PAID_PARTIAL
         if exception is not invoice.exception:
             invoice.exception = moved(EXCEPTION_EDGES, invoice.exception, exception)
-
-    def _dust_pips(self, invoice: Invoice) -> int:
-        return max(invoice.due_pips - least_pips(invoice), invoice.due_pips // DUST_SHARE)
 
     def _plan_sweep(self, invoice: Invoice, lying: dict[bytes, int], now_ns: int) -> None:
         """An open invoice waits for the rest of its payment: one sweep costs less than two."""
@@ -463,16 +385,17 @@ class Invoices:
         return [
             token
             for token, pips in sorted(lying.items())
-            if (completes and token == invoice.token)
+            if (completes and option_of(invoice, token) is not None)
             or self._quote_pips(invoice, token, pips) >= SWEEP_LEAST_PIPS
         ]
 
     def _quote_pips(self, invoice: Invoice, token: bytes, pips: int) -> int:
         """Return about what an amount of any token is worth; pips of a token without a price here
         count like the quote's."""
-        if token == invoice.token:
-            return pips * invoice.rate_pips // PIPS_PER_TOKEN
-        market = self._exchange.catalog.market_of_pair(token, invoice.store.settle)
+        option = option_of(invoice, token)
+        if option is not None:
+            return pips * option.rate_pips // PIPS_PER_TOKEN
+        market = self._exchange.catalog.market_of_pair(token, invoice.settle)
         ticks = None
         if market is not None:
             ticks = self._prices.traded_ticks(market, 1, self._exchange.now_ns())
@@ -499,9 +422,12 @@ def tolerated_pips(invoice: Invoice) -> int:
 
 
 def least_pips(invoice: Invoice) -> int:
-    """Return how much of the invoice's token pays for it in time."""
-    tolerated = invoice.due_pips * tolerated_pips(invoice) // invoice.amount_pips
-    return invoice.due_pips - tolerated
+    """Return how much of the price pays for it in time."""
+    return invoice.amount_pips - tolerated_pips(invoice)
+
+
+def _dust_pips(invoice: Invoice) -> int:
+    return max(tolerated_pips(invoice), invoice.amount_pips // DUST_SHARE)
 
 
 def parameters_hash(request: InvoiceRequest) -> bytes:

@@ -28,6 +28,21 @@ PEG: Final = "peg"
 """The source of the rate of a currency in its own stablecoin."""
 
 
+class Ratio(NamedTuple):
+    """So many units for so many others; a quotient would have lost digits."""
+
+    units: int
+    for_units: int
+
+    @property
+    def scaled(self) -> int:
+        """Return the quotient by ``SCALE``, rounded down."""
+        return self.units * SCALE // self.for_units
+
+
+ONE: Final = Ratio(1, 1)
+
+
 class RateTable(NamedTuple):
     """What one source says: ``per_base`` are units of each currency for one of ``base``, by
     ``SCALE``. Times are unix seconds; after ``good_until_s`` it prices nothing any more."""
@@ -37,13 +52,12 @@ class RateTable(NamedTuple):
     good_until_s: int
     per_base: Mapping[str, int]
 
-    def cross(self, currency: str, target: str) -> int | None:
-        """Return units of ``target`` for one of ``currency``, by ``SCALE``, rounded up: the shop is
-        never short by a digit that a table has not."""
+    def cross(self, currency: str, target: str) -> Ratio | None:
+        """Return units of ``target`` for units of ``currency``."""
         per_base = {self.base: SCALE} | dict(self.per_base)
         if currency not in per_base or target not in per_base:
             return None
-        return -(-per_base[target] * SCALE // per_base[currency])
+        return Ratio(per_base[target], per_base[currency])
 
 
 class NoRate(StrEnum):
@@ -97,25 +111,25 @@ class StablecoinRates:
 
 
 class FxRate(NamedTuple):
-    """Stablecoin for a currency: ``scaled`` units of ``settle`` for one of ``currency``, by
-    ``SCALE``. ``source`` names who says so, ``as_of_s`` is the older of their times."""
+    """Stablecoin for a currency: ``ratio`` is units of ``settle`` for units of ``currency``.
+    ``source`` names who says so, ``as_of_s`` is the older of their times."""
 
     currency: str
     settle: str
-    scaled: int
+    ratio: Ratio
     source: str
     as_of_s: int
 
     @property
     def rate(self) -> str:
-        """Return the rate as a decimal string."""
-        return decimal_of(self.scaled, SCALE_DIGITS)
+        """Return the rate as a decimal string, rounded down: amounts are reckoned exactly."""
+        return decimal_of(self.ratio.scaled, SCALE_DIGITS)
 
     def pips_of(self, minor_units: int) -> int | None:
         """Return what an amount in the currency's smallest units is in pips of the stablecoin,
         rounded up; None if that is more money than there may be."""
-        whole = SCALE * 10 ** EXPONENTS[self.currency]
-        pips = -(-minor_units * self.scaled * PIPS_PER_TOKEN // whole)
+        whole = self.ratio.for_units * 10 ** EXPONENTS[self.currency]
+        pips = -(-minor_units * self.ratio.units * PIPS_PER_TOKEN // whole)
         return pips if pips <= MONEY_MAX else None
 
 
@@ -142,11 +156,11 @@ class Rates:
             return NoRate.NO_PEG
         now_s = now_ns // 10**9
         if currency == peg:
-            return FxRate(currency, settle, SCALE, PEG, now_s)
+            return FxRate(currency, settle, ONE, PEG, now_s)
         said = self._said(currency, peg, now_s)
         if len(said) < self._terms.sources_min or not said:
             return NoRate.UNSOURCED
-        crosses = [cross for _, _, cross in said]
+        crosses = [cross.scaled for _, _, cross in said]
         if _is_apart(min(crosses), max(crosses), self._terms.agree_ppm):
             return NoRate.APART
         first = crosses[0]
@@ -156,9 +170,9 @@ class Rates:
         ):
             return NoRate.CONTRADICTED
         names = ", ".join(name for name, _, _ in said)
-        return FxRate(currency, settle, first, names, min(as_of for _, as_of, _ in said))
+        return FxRate(currency, settle, said[0][2], names, min(as_of for _, as_of, _ in said))
 
-    def _said(self, currency: str, peg: str, now_s: int) -> Sequence[tuple[str, int, int]]:
+    def _said(self, currency: str, peg: str, now_s: int) -> Sequence[tuple[str, int, Ratio]]:
         """Return name, time and rate of each source that has a fresh one."""
         found = []
         for name in self._terms.sources:

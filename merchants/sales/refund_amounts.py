@@ -13,8 +13,10 @@ from sqlalchemy.orm import Session
 from engine.types import MONEY_MAX, PPM, Outcome
 from merchants.documents.native import listed
 from merchants.records.amounts import decimal_of_pips, exact_sum, sum_of
+from merchants.records.options import option_of
 from merchants.records.refunds import Refund, RefundState, RefundVariant
 from merchants.records.rejection import Rejection
+from merchants.records.shares import worth_pips
 from merchants.records.tables import Credit, Invoice
 from merchants.sales.reference_prices import Prices
 from settlement.orders.catalog import Market
@@ -81,11 +83,25 @@ def left_pips(session: Session, invoice_id: str, token: bytes) -> int:
 
 def locked_rate(invoice: Invoice, token: bytes) -> Rate | None:
     """Return the rate at which the invoice counted ``token``; None if it did not ask for it."""
-    if token == invoice.store.settle:
+    if token == invoice.settle:
         return ONE_TO_ONE
-    if token == invoice.token and invoice.due_pips:
-        return invoice.proceeds_pips, invoice.due_pips
-    return None
+    option = option_of(invoice, token)
+    return None if option is None else (option.proceeds_pips, option.due_pips)
+
+
+def over_pips(session: Session, invoice: Invoice, token: bytes, left: int) -> int:
+    """Return how much of ``token`` came on top of the price, as far as it is there still: what is
+    ``left`` of it beside what is left of all other options."""
+    option = option_of(invoice, token)
+    if option is None:
+        return left
+    others = sum(
+        worth_pips(invoice, other, left_pips(session, invoice.id, other.token))
+        for other in invoice.options
+        if other is not option
+    )
+    needed = max(0, invoice.amount_pips - others)
+    return max(0, left + -needed * option.due_pips // invoice.amount_pips)
 
 
 class RefundAmounts:
@@ -104,7 +120,7 @@ class RefundAmounts:
         left = left_pips(session, invoice.id, wanted.token)
         if left == 0:
             return _too_much(left, "nothing is booked of this token that was not given back")
-        found = self._full(invoice, wanted, left)
+        found = self._full(session, invoice, wanted, left)
         if isinstance(found, Rejection):
             return found
         token_address, full_pips, rate = found
@@ -125,15 +141,15 @@ class RefundAmounts:
         return Amounts(token_address, pips, of_pips, of_pips * rate[0] // rate[1])
 
     def _full(
-        self, invoice: Invoice, wanted: Wanted, left: int
+        self, session: Session, invoice: Invoice, wanted: Wanted, left: int
     ) -> tuple[bytes, int, Rate] | Rejection:
         """Return in which token how much is given back before the shop's part, and the rate."""
-        settle, rate = invoice.store.settle, locked_rate(invoice, wanted.token)
+        settle, rate = invoice.settle, locked_rate(invoice, wanted.token)
         match wanted.variant:
             case RefundVariant.RATE_THEN:
                 return wanted.token, left, rate or (0, 1)
             case RefundVariant.OVERPAID:
-                over = max(0, self.over_pips(invoice, wanted.token, left))
+                over = over_pips(session, invoice, wanted.token, left)
                 return wanted.token, over, rate or (0, 1)
             case RefundVariant.CUSTOM:
                 token = wanted.custom_token or wanted.token
@@ -154,12 +170,6 @@ class RefundAmounts:
             return _no_rate("nothing was traded lately that tells the present rate")
         # It may be worth less now: then all that came is given back, and no more than came.
         return wanted.token, min(left, now_pips), rate
-
-    def over_pips(self, invoice: Invoice, token: bytes, left: int) -> int:
-        """Return how much of ``token`` came on top of the price, as far as it is there still."""
-        if token != invoice.token:
-            return left
-        return min(left, invoice.credited_pips - invoice.due_pips)
 
     def _bought_pips(self, market: Market, worth_pips: int) -> int | None:
         """Return how many base pips ``worth_pips`` are at the price of the last trades."""

@@ -170,11 +170,17 @@ class RefundKeys:
         return list(self._topped_up)
 
     def take_transfers(self, transfers: Sequence[Transfer], depth: int) -> None:
-        """Have what was put into a refund account swept into the vault, once it is deep enough."""
+        """Have what was put into a refund account swept into the vault, once it is deep enough.
+
+        Not what could not be paid out either: a stranger's dust is not worth a sweep's gas. It is
+        swept with whatever comes on top of it.
+        """
         for transfer in transfers:
             filled = self._topped_up.get(transfer.to)
-            is_listed = self._exchange.catalog.token_by_address(transfer.token) is not None
-            if filled is not None and is_listed and transfer.confirmations >= depth:
+            token = self._exchange.catalog.token_by_address(transfer.token)
+            if filled is None or token is None or transfer.confirmations < depth:
+                continue
+            if token.pips_of(transfer.raw_amount) >= self._exchange.least_withdrawal(token):
                 self._settlement.enqueue_sweeps([SweepPlace(*filled, transfer.token)])
 
     # What it pays

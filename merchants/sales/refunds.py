@@ -10,6 +10,7 @@ import hashlib
 import hmac
 from base64 import urlsafe_b64encode
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Final, NamedTuple
 
 from sqlalchemy import Engine, func, select
@@ -216,7 +217,7 @@ class Refunds:
         from_rows = booked_tokens(session, invoice.id)
         if len(from_rows) > 1:
             return None
-        return from_rows[0] if from_rows else invoice.token
+        return from_rows[0] if from_rows else invoice.options[0].token
 
     def _sender(self, session: Session, invoice: Invoice, token: bytes) -> bytes | Rejection:
         senders = session.scalars(
@@ -305,7 +306,8 @@ class Refunds:
             try:
                 self._claims = self._keyring.get(CLAIM_SECRET)
             except KeyError:
-                self._keyring.put(CLAIM_SECRET, self._entropy(SECRET_SIZE))
+                with suppress(FileExistsError):  # Another thread was first.
+                    self._keyring.put(CLAIM_SECRET, self._entropy(SECRET_SIZE))
                 self._claims = self._keyring.get(CLAIM_SECRET)
         return self._claims
 

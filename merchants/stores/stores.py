@@ -23,6 +23,7 @@ from merchants.stores.grants import (
     key_grant,
 )
 from merchants.stores.keyring import Keyring
+from merchants.stores.pay_buttons import PayButtons
 from merchants.stores.scopes import UNRESTRICTED
 from settlement.ports import ExchangePort, SettlementPort
 
@@ -87,6 +88,7 @@ class Stores:
     ) -> None:
         self._database = database
         self._exchange = exchange
+        self.pay_buttons = PayButtons(database, clock, entropy)
         self.keys = ApiKeys(database, clock, entropy)
         self.grants = Grants(
             database=database,

@@ -24,6 +24,9 @@ from settlement.protocol.eip712 import keccak256
 RELAY_GAS: Final = 150_000
 """The limit. A plain token takes half of it; a contract that signs has the rest."""
 
+TURNS_MAX: Final = 3
+"""How often a payee is tried to be paid: each that fails in a block is gas of ours for nothing."""
+
 NAME_SIZE_MAX: Final = 128
 
 _DOMAIN: Final = (
@@ -39,7 +42,7 @@ class Relay(StrEnum):
     """It was never given to us."""
 
     TAKEN = "taken"
-    """Its payee is paid by another one."""
+    """Its payee is paid by another one, or too many have failed."""
 
     PENDING = "pending"
     """It is on its way, or will be; it must not be signed anew."""
@@ -123,8 +126,10 @@ class Authorizations:
         """
         with self._relaying:
             newest = self._newest(authorization)
+            turn = 1 if newest is None else int(newest.key.rpartition(":")[2]) + 1
+            if turn > TURNS_MAX:
+                return RelayState(Relay.TAKEN)
             if newest is None or newest.state not in _OPEN:
-                turn = 1 if newest is None else int(newest.key.rpartition(":")[2]) + 1
                 key = f"{authorization.payee.hex()}:{turn}"
                 calldata = authorization.calldata()
                 kind, token = ActionKind.AUTHORIZATION, authorization.token

@@ -312,15 +312,15 @@ class Watcher:
         self._read_up_to(newest, first)
         first = min(self.cursor, self._again_from)  # Reading may have found that blocks are gone.
         head = self._newest[-1].block.number if self._newest else newest.number
+        # Looked up where they are: a copy of all of them at each poll would cost with their number.
         with self._watching:
-            receivers = set(self._receivers)
-        shown = [
-            (value, seen.block.timestamp)
-            for seen in self._newest
-            if seen.block.number >= first
-            for value in seen.values
-            if _is_of(value, receivers)
-        ]
+            shown = [
+                (value, seen.block.timestamp)
+                for seen in self._newest
+                if seen.block.number >= first
+                for value in seen.values
+                if _is_of(value, self._receivers)
+            ]
         return self._poll_of(shown, first, head, head)._replace(head_s=newest.timestamp)
 
     def done(self, poll: Poll) -> None:
@@ -401,8 +401,7 @@ class Watcher:
         ]
         values = self._values(sorted(set(logs), key=_place))
         with self._watching:
-            receivers = set(self._receivers)
-        paid = [value for value in values if _is_of(value, receivers)]
+            paid = [value for value in values if _is_of(value, self._receivers)]
         times: dict[int, int] = {}
         for value in paid:
             number = value.at.block_number
@@ -427,8 +426,9 @@ class Watcher:
         topics = [event.topic for event in EXCHANGE_EVENTS]
         wanted = [LogFilter([self._exchange], [topics])]
         with self._watching:
-            receivers, tokens = sorted(self._receivers), sorted(self._tokens)
-        if tokens and len(receivers) > FILTERED_MAX:
+            tokens, count = sorted(self._tokens), len(self._receivers)
+            receivers = sorted(self._receivers) if count <= FILTERED_MAX else []
+        if tokens and count > FILTERED_MAX:
             wanted.append(LogFilter(tokens, [TRANSFER.topic]))
         elif tokens and receivers:
             words: list[bytes] = [bytes(12) + receiver for receiver in receivers]
@@ -440,14 +440,12 @@ class Watcher:
 
     def _values(self, logs: list[Log]) -> list[ChainEvent]:
         """Read ``logs``; what is not for us, and what cannot be read, is left out."""
-        with self._watching:
-            receivers, tokens = set(self._receivers), set(self._tokens)
         values: list[ChainEvent] = []
         paying: list[Log] = []
         for log in logs:
             value = chain_event_of(log)
             if isinstance(value, Transferred):
-                if value.token in tokens and _is_of(value, receivers):
+                if self._is_wanted(value):
                     values.append(value)
                     paying.append(log)
             elif value is not None and log.address == self._exchange:
@@ -457,6 +455,10 @@ class Watcher:
             value._replace(position=next(positions)) if isinstance(value, Transferred) else value
             for value in values
         ]
+
+    def _is_wanted(self, value: Transferred) -> bool:
+        with self._watching:
+            return value.token in self._tokens and _is_of(value, self._receivers)
 
 
 def _is_of(value: ChainEvent, watched: set[bytes]) -> bool:

@@ -17,12 +17,14 @@ from starlette.testclient import TestClient
 from gateway.api.v1.people import people_router
 from gateway.api.v1.shops import merchants_router
 from gateway.pages.dashboard import dashboard_router
+from merchants.people.people import PeopleTerms
 from tests.any_request import PLENTY
 from tests.api.fixtures import Venue
 from tests.browser.fixtures import PaperWallet, browser, watched
 from tests.merchants.fixtures import DOMAIN, MERCHANT, MERCHANT_SECRET, World
 from tests.merchants.people_site import gate_of
 from tests.merchants.site import OPERATOR_TOKEN
+from tests.merchants.test_sale_from_invoice_to_final import paid
 from tests.merchants.test_shops_over_rest import NEW_STORE, approve, bearer
 
 NS = 10**9
@@ -46,8 +48,11 @@ class Keys(NamedTuple):
 class Shop:
     """A shop that is served; ``world`` is everything behind it."""
 
-    def __init__(self, directory: Path) -> None:
+    def __init__(self, directory: Path, *, sign_up: bool = False) -> None:
         self.world = World(directory, start_ns=time.time_ns())
+        if sign_up:
+            self.world.people_terms = PeopleTerms(b"secret of the rig", sign_up=True)
+            self.world.restart()
         self._socket = socket.create_server(("127.0.0.1", 0))
         self.port = self._socket.getsockname()[1]
         self.url = f"http://localhost:{self.port}"
@@ -64,8 +69,15 @@ class Shop:
         self.store, self.headers = made["id"], bearer(made["api_key"])
 
     def invoice(self, dollars: str, **more: Any) -> Any:
-        body = {"amount_usd": dollars, "token": "TOKEN", **more}
+        body = {"amount": dollars, "tokens": ["TOKEN"], **more}
         return self.client.post("/v1/invoices", json=body, headers=self.headers).json()
+
+    def sell(self, dollars: str, **more: Any) -> None:
+        """Let a customer pay an invoice, and what he paid be sold and final."""
+        merchants = self.world.venue.merchants
+        paid(self.world, merchants.reader.invoice(self.invoice(dollars, **more)["id"]))
+        self.world.trades_are("final")
+        self.world.venue.tick()
 
     def begin(self) -> None:
         config = uvicorn.Config(self.app, log_level="error", lifespan="off")
@@ -104,20 +116,30 @@ async def authenticator(page: Page) -> Any:
 Story = Callable[[Shop, Page], Awaitable[None]]
 
 
-def told(directory: Path, story: Story, *, wallet: bool = True, **context: Any) -> None:
-    """Tell ``story`` with a served shop and a page; nothing may complain or come from elsewhere."""
-    shop = Shop(directory)
-    story_of = story
+def told(
+    directory: Path,
+    story: Story,
+    *,
+    wallet: PaperWallet | None = None,
+    before: Callable[[Shop], None] | None = None,
+    **context: Any,
+) -> None:
+    """Tell ``story`` with a served shop and a page; nothing may complain or come from elsewhere.
+    Another ``wallet`` than the shop's is a stranger's, who may sign up; ``before`` is what happened
+    ahead of it all."""
+    shop = Shop(directory, sign_up=wallet is not None)
+    paper = wallet or paper_wallet()
 
     async def whole() -> None:
         async with (
             browser() as chromium,
             watched(chromium, shop.port, "localhost", **context) as page,
         ):
-            if wallet:
-                await paper_wallet().inject(page)
-            await story_of(shop, page)
+            await paper.inject(page)
+            await story(shop, page)
 
+    if before is not None:
+        before(shop)
     shop.begin()
     try:
         asyncio.run(whole())

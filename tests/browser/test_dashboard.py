@@ -2,6 +2,7 @@
 a session alone cannot do, and reads it all on a phone, in two languages and two colour schemes."""
 
 import re
+from decimal import Decimal
 from pathlib import Path
 
 import pyotp
@@ -9,7 +10,16 @@ import pytest
 from playwright.async_api import Page, expect
 
 from gateway.pages.assets import PAGES
-from tests.browser.dashboard_site import Shop, agree, authenticator, enter, told, visit
+from settlement.protocol.eip712 import address_of_secret
+from tests.browser.dashboard_site import (
+    Shop,
+    agree,
+    authenticator,
+    enter,
+    paper_wallet,
+    told,
+    visit,
+)
 from tests.browser.fixtures import keep, need_chromium, sideways
 from tests.browser.test_market_page import CONTRAST, faults
 
@@ -168,6 +178,53 @@ def test_a_recovery_code_lets_in_to_make_a_new_passkey(tmp_path: Path) -> None:
     told(tmp_path, story)
 
 
+def test_what_was_sold_is_added_up_to_the_unit(tmp_path: Path) -> None:
+    def before(shop: Shop) -> None:
+        shop.sell("101.999", order_id="A-1")
+        shop.sell("20", order_id="A-2")
+
+    async def story(shop: Shop, page: Page) -> None:
+        invoices = shop.client.get("/v1/invoices", headers=shop.headers).json()["invoices"]
+        nets = [row["net"] for row in invoices]
+        assert len(nets) == 2 and all(Decimal(net) > 0 for net in nets)
+        total = sum(map(Decimal, nets)).normalize()
+        await enter(shop, page)
+        figures = page.locator(".figures dd")
+        await expect(figures.nth(0)).to_have_text("121.999 USD")
+        await expect(figures.nth(1)).to_have_text("2")
+        assert (await figures.nth(2).inner_text()).startswith(str(total)[:8])
+        await keep(page, "dashboard-today-sold")
+        await visit(page, "conversions")
+        await expect(page.locator(".state.final")).to_have_count(2)
+        await keep(page, "dashboard-conversions-sold")
+        await visit(page, "invoices")
+        await page.get_by_label("Order").fill("A-2")
+        await page.get_by_role("button", name="Filter").click()
+        await expect(page.locator("tbody tr")).to_have_count(1)
+        await page.get_by_label("Status").select_option("expired")
+        await expect(page.locator("#shown")).to_contain_text("No invoices.")
+
+    told(tmp_path, story, before=before)
+
+
+def test_a_stranger_signs_up_with_his_wallet_and_opens_a_shop(tmp_path: Path) -> None:
+    secret = b"\x77" * 32
+
+    async def story(shop: Shop, page: Page) -> None:
+        await enter(shop, page)
+        card = page.locator("section", has_text="A store of your own")
+        await card.get_by_label("Name").fill("Paper and Ink")
+        await card.get_by_role("button", name="Make the store").click()
+        await expect(card.locator(".once pre")).to_contain_text("tbk_")
+        await card.get_by_role("button", name="Go to the store").click()
+        await visit(page, "grants")
+        await expect(page.locator("#shown")).to_contain_text("TOKEN-USD")
+        await expect(page.locator("#store")).to_contain_text("Paper and Ink · owner")
+        await expect(page.locator(".state.unsigned")).to_have_count(0)
+
+    told(tmp_path, story, wallet=paper_wallet(secret, address_of_secret(secret)))
+
+
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("width", [320, 1280])
 def test_every_part_fits_stands_out_and_axe_finds_nothing(
@@ -247,6 +304,7 @@ def test_the_words_for_states_are_those_that_the_house_has() -> None:
         InvoiceException,
         InvoiceState,
     )
+    from merchants.stores.scopes import INCLUDED
 
     words = catalogue()
     wanted = {
@@ -258,6 +316,7 @@ def test_the_words_for_states_are_those_that_the_house_has() -> None:
         "action": [*PARAMETERS],
         "payout": ["waiting", "cancelled", "done", "refused"],
         "section": [*SECTIONS],
+        "scope": [scope.rsplit(".", 1)[-1] for scope in INCLUDED],
     }
     missing = {f"{start}_{name}" for start, names in wanted.items() for name in names} - set(words)
     assert missing == set()

@@ -10,9 +10,10 @@ from tests.merchants.fixtures import address_bytes, due_raw
 @pytest.mark.parametrize("code", HABITS)
 def test_every_language_fits_every_screen_and_axe_finds_nothing(browser, shop, world, code):
     venue, store, address = shop
-    invoice = venue.invoice(store, amount_usd="101", order_id="1042")
-    page = opened(browser, f"{address}/checkout/{invoice.id}?lang={code}")
+    invoice = venue.invoice(store, amount="101", order_id="1042", tokens=())
+    page = opened(browser, f"{address}/checkout/{invoice.id}?lang={code}&pay=TOKEN")
     shows(page, "waiting")
+    assert page.inner_text(".choices [aria-current]").startswith("Tillbook devnet – TOKEN")
     assert page.evaluate("document.dir || document.documentElement.dir") == (
         "rtl" if code == "ar" else "ltr"
     )
@@ -24,7 +25,7 @@ def test_every_language_fits_every_screen_and_axe_finds_nothing(browser, shop, w
     assert language(code).words["headline_partial"] in page.inner_text("#announcer")
     looked_at(page, f"partial-{code}")
 
-    sold(venue, world, venue.invoice(store, amount_usd="55"))
+    sold(venue, world, venue.invoice(store, amount="55"))
     assert page.complaints == []
     page.close()
 
@@ -32,7 +33,7 @@ def test_every_language_fits_every_screen_and_axe_finds_nothing(browser, shop, w
 @pytest.mark.parametrize("code", ["en", "ar"])
 def test_what_was_paid_reads_well_and_leads_to_its_proof(browser, shop, world, code):
     venue, store, address = shop
-    invoice = venue.invoice(store, amount_usd="55", redirect_url="https://shop.example/thanks")
+    invoice = venue.invoice(store, amount="55", redirect_url="https://shop.example/thanks")
     sold(venue, world, invoice)
     page = opened(browser, f"{address}/checkout/{invoice.id}?lang={code}")
     shows(page, "settled")
@@ -49,7 +50,7 @@ def test_what_was_paid_reads_well_and_leads_to_its_proof(browser, shop, world, c
 
 def test_by_key_alone_everything_is_reached_and_what_was_copied_is_said(browser, shop):
     venue, store, address = shop
-    invoice = venue.invoice(store, amount_usd="101")
+    invoice = venue.invoice(store, amount="101")
     page = opened(
         browser,
         f"{address}/checkout/{invoice.id}",
@@ -79,7 +80,7 @@ def test_by_key_alone_everything_is_reached_and_what_was_copied_is_said(browser,
 def test_four_times_as_large_nothing_is_cut_off(browser, shop):
     """At 400 per cent a window of 1280 pixels is one of 320, and 225 high."""
     venue, store, address = shop
-    invoice = venue.invoice(store, amount_usd="101")
+    invoice = venue.invoice(store, amount="101")
     page = opened(browser, f"{address}/checkout/{invoice.id}", 320, device_scale_factor=4)
     page.set_viewport_size({"width": 320, "height": 225})
     shows(page, "waiting")
@@ -89,7 +90,7 @@ def test_four_times_as_large_nothing_is_cut_off(browser, shop):
 
 def test_on_paper_there_are_the_address_and_the_amount_and_nothing_to_press(browser, shop):
     venue, store, address = shop
-    invoice = venue.invoice(store, amount_usd="101")
+    invoice = venue.invoice(store, amount="101")
     page = opened(browser, f"{address}/checkout/{invoice.id}", color_scheme="dark")
     shows(page, "waiting")
     page.emulate_media(media="print", color_scheme="dark")
@@ -104,7 +105,7 @@ def test_on_paper_there_are_the_address_and_the_amount_and_nothing_to_press(brow
 
 def test_where_no_stream_is_to_be_had_the_page_asks(browser, shop, world):
     venue, store, address = shop
-    invoice = venue.invoice(store, amount_usd="50")
+    invoice = venue.invoice(store, amount="50")
     page = browser.new_page()
     page.route("**/events*", lambda route: route.fulfill(status=429, body=""))
     page.goto(f"{address}/checkout/{invoice.id}")
@@ -117,7 +118,7 @@ def test_where_no_stream_is_to_be_had_the_page_asks(browser, shop, world):
 
 def test_without_scripts_languages_are_links(browser, shop):
     venue, store, address = shop
-    invoice = venue.invoice(store, amount_usd="50")
+    invoice = venue.invoice(store, amount="50")
     page = opened(browser, f"{address}/checkout/{invoice.id}", java_script_enabled=False)
     page.click(".languages a[lang=ja]")
     shows(page, "waiting")

@@ -5,8 +5,10 @@ from pathlib import Path
 
 import pytest
 
+from engine.sequencer.subscription import Subscription
 from engine.types import Outcome, Side
 from settlement.chain.chain import ChainUnavailableError
+from settlement.handlers import TOGETHER_MAX
 from settlement.outbox.outbox import Outbox
 from settlement.protocol.evidence import ZERO_REF
 from settlement.watching.deposits import CreditedDeposits
@@ -197,6 +199,33 @@ def test_a_crash_before_the_cursor_moved_credits_nothing_twice():
             assert again.usd(ALICE) == 200
 
     asyncio.run(story())
+
+
+def test_deposits_that_come_in_together_are_booked_in_their_order_in_few_batches():
+    """Found: 200 payments that were swept together were 200 syncs of the journal."""
+
+    async def scenario(venue):
+        seen = Batches()
+        venue.shown.values = [deposit(1)]
+        await venue.loop.turn()
+        venue.pipeline.subscribe(Subscription("batches", seen))
+        venue.shown.values += [deposit(number, amount=number) for number in range(2, 34)]
+        await venue.loop.turn()
+        assert venue.usd(ALICE) == 100 + sum(range(2, 34))
+        assert [amount for batch in seen.amounts for amount in batch] == list(range(2, 34))
+        assert len(seen.amounts) <= 32 // TOGETHER_MAX + 1
+
+    watched(scenario)
+
+
+class Batches:
+    """Remembers the deposits of each batch of the log."""
+
+    def __init__(self):
+        self.amounts = []
+
+    def consume(self, batch):
+        self.amounts.append([int(row["amount"]) for row in batch.commands])
 
 
 def test_an_event_that_can_never_be_booked_does_not_hold_up_the_next():

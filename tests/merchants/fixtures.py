@@ -25,7 +25,7 @@ from gateway.node.assembly import LogSeams, Parts, assemble_trading, subscribe, 
 from merchants.people.people import PeopleTerms
 from merchants.records import rejection
 from merchants.records.database import open_database
-from merchants.sales.invoices import InvoiceRequest
+from merchants.sales.asked import InvoiceRequest
 from merchants.sales.reference_prices import PriceTerms
 from merchants.service import Merchants
 from merchants.stores.keyring import FileKeyring
@@ -468,8 +468,8 @@ class Venue:
         signature = sign(grant_digest(DOMAIN, made.grant), MERCHANT_SECRET)
         return self.merchants.grants.approve(store_id, made.grant_id, signature)
 
-    def invoice(self, store, amount_usd="50", token="TOKEN", key=None, **fields):
-        request = InvoiceRequest(amount_usd, token)._replace(**fields)
+    def invoice(self, store, amount="50", token="TOKEN", key=None, **fields):
+        request = InvoiceRequest(amount, tokens=(token,))._replace(**fields)
         created = self.merchants.create_invoice(store.store_id, request, key)
         assert not isinstance(created, rejection.Rejection), created
         return created.invoice
@@ -524,8 +524,13 @@ def address_bytes(text):
     return bytes.fromhex(text[2:])
 
 
-def due_raw(invoice):
-    return int(invoice.amount_due_raw)
+def option(invoice, token=None):
+    """Return how an invoice may be paid in ``token``; its only way, if none is said."""
+    return sole(one for one in invoice.options if token in (None, one.token))
+
+
+def due_raw(invoice, token=None):
+    return int(option(invoice, token).amount_due_raw)
 
 
 def sole(items):

@@ -21,6 +21,13 @@ FORMER = {
         *("grant_floor_price", "grant_nonce", "grant_signature", "grant_relayed"),
     )
 }
+FORMER |= {
+    ("invoices", column): f"(SELECT {column} FROM options WHERE invoice_id = invoices.id LIMIT 1)"
+    for column in (
+        *("token", "lots", "quoted_ticks", "lot_pips", "tick_pips", "rate_pips", "due_pips"),
+        *("due_raw", "proceeds_pips", "fee_pips", "seen_pips", "credited_pips", "timely_pips"),
+    )
+}
 """What a column of the first revision held, said in the tables of today."""
 
 for _name in ("url", "secrets", "enabled"):

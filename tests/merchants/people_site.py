@@ -84,7 +84,7 @@ class Browser:
 
     def ask(self, method, path, body=None, *, step_up=""):
         headers = {"Step-Up": step_up} if step_up else {}
-        if method in ("POST", "PATCH"):
+        if method in ("POST", "PATCH", "PUT"):
             return self.http.request(method, path, json=body or {}, headers=headers)
         return self.http.request(method, path, headers=headers)
 
@@ -118,7 +118,7 @@ class Browser:
     def me(self):
         return self.ask("GET", "/v1/people/me").json()
 
-    def begin(self, kind, store_id="", **parameters):
+    def begin(self, kind, store_id="", /, **parameters):
         body = {"kind": kind, "store_id": store_id, "parameters": parameters}
         return self.ask("POST", "/v1/people/step-ups", body)
 
@@ -131,7 +131,7 @@ class Browser:
             body["signature"] = self.signed(asked["message"])
         return body | ({"code": code} if "totp" in asked["needs"] else {})
 
-    def confirm(self, kind, store_id="", code="", **parameters):
+    def confirm(self, kind, store_id="", /, code="", **parameters):
         """Return the id of a confirmed action."""
         asked = self.begin(kind, store_id, **parameters).json()
         path = f"/v1/people/step-ups/{asked['id']}/answer"

@@ -5,21 +5,27 @@ from merchants.records.rejection import Rejection
 from merchants.sales.refunds import RefundRequest
 from settlement.protocol.eip712 import sign
 from settlement.protocol.evidence import SignedWithdrawal, decode
-from tests.merchants.fixtures import CONFIRMATIONS, MERCHANT_SECRET, address_bytes, due_raw
+from tests.merchants.fixtures import (
+    CONFIRMATIONS,
+    MERCHANT_SECRET,
+    address_bytes,
+    due_raw,
+    option,
+)
 
 CUSTOMER_WALLET = "0x5aAeb6053F3E94C9b9A09f33669435E7Ef1BeAed"
 ELSEWHERE = "0xfB6916095ca1df60bB79Ce92cE3Ea74c37c5d359"
 
 
-def paid(world, store, amount_usd="50", token="TOKEN", raw=None):
+def paid(world, store, amount="50", token="TOKEN", raw=None):
     """Return an invoice that was paid, swept and settled, or paid ``raw``."""
-    invoice = world.venue.invoice(store, amount_usd=amount_usd, token=token)
+    invoice = world.venue.invoice(store, amount=amount, token=token)
     return pay(world, invoice, raw)
 
 
 def pay(world, invoice, raw=None):
     """Let the customer pay an invoice; return it as it is when all is swept and settled."""
-    address = world.venue.catalog.token(invoice.token).address
+    address = world.venue.catalog.token(option(invoice).token).address
     world.transfer(address_bytes(invoice.deposit_address), raw or due_raw(invoice), address)
     world.confirm(CONFIRMATIONS)
     for _ in range(2):

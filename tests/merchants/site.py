@@ -9,11 +9,13 @@ from fastapi import FastAPI
 
 from gateway.api.greenfield.mount import greenfield_router
 from gateway.api.v1.shops import SHOP_BUDGETS, merchants_router
+from gateway.http.clients import Clients
 from gateway.http.problems import answer_of
 from gateway.pages.checkout import checkout_router
 from gateway.pages.checkout_looks import StreamBounds
-from gateway.pages.checkout_view import PageFacts
+from gateway.pages.checkout_view import CheckoutPage, PageFacts
 from gateway.pages.claim_page import claim_router
+from gateway.pages.pos import PRESS_BUDGETS, pos_router
 from gateway.trading.rejection import Rejection
 from settlement.protocol.payer_roads import Vault
 from tests.merchants.fixtures import DOMAIN
@@ -22,27 +24,41 @@ OPERATOR_TOKEN = "operator-token-of-the-rig"
 QUICK = StreamBounds(look_seconds=0.05)
 
 
-def site(venue, *, sandbox=True, fresh_seconds=0, budgets=SHOP_BUDGETS, bounds=QUICK):
+def site(
+    venue,
+    *,
+    sandbox=True,
+    fresh_seconds=0,
+    budgets=SHOP_BUDGETS,
+    bounds=QUICK,
+    public_url="http://shop.test",
+    presses=PRESS_BUDGETS,
+    requote=None,
+):
     """Return an app with the merchants' routes alone; its pages are drawn anew for each look."""
     app = FastAPI()
     app.include_router(
-        merchants_router(
-            venue.merchants, DOMAIN, OPERATOR_TOKEN, "http://shop.test", budgets=budgets
-        )
+        merchants_router(venue.merchants, DOMAIN, OPERATOR_TOKEN, public_url, budgets=budgets)
     )
+    facts = PageFacts(
+        "Tillbook devnet",
+        sandbox=sandbox,
+        explorer_url="https://scan.example/tx/",
+        vault=Vault(DOMAIN.chain_id, DOMAIN.contract),
+        claim_key=venue.merchants.refunding.refunds.claim_key,
+        new_prices=requote is not None,
+    )
+    pages = CheckoutPage(facts)
     checkout = checkout_router(
         venue.merchants.reader,
-        PageFacts(
-            "Tillbook devnet",
-            sandbox=sandbox,
-            explorer_url="https://scan.example/tx/",
-            vault=Vault(DOMAIN.chain_id, DOMAIN.contract),
-        ),
+        pages,
         bounds=bounds,
+        requote=requote,
         fresh_seconds=fresh_seconds,
     )
     app.include_router(checkout)
     app.include_router(greenfield_router(venue.merchants, "http://shop.test", budgets=budgets))
+    app.include_router(pos_router(venue.merchants, pages, Clients(), budgets=presses))
     app.include_router(claim_router(venue.merchants.refunding.refunds, "Tillbook devnet"))
 
     @app.exception_handler(Rejection)

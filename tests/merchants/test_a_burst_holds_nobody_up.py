@@ -63,7 +63,7 @@ def test_what_is_followed_is_gone_through_to_its_end_however_short_the_turns(tmp
     world = Slow(tmp_path)
     venue = world.venue
     store = venue.approved_store()
-    invoices = [paid(world, venue.invoice(store, amount_usd="10")) for _ in range(5)]
+    invoices = [paid(world, venue.invoice(store, amount="10")) for _ in range(5)]
     world.trades_are("final")
     world.cost_ns = TURN_NS
     for _ in range(6):
@@ -78,7 +78,7 @@ def test_found_finals_were_told_a_turn_a_step_however_many_there_were(tmp_path):
     world = Slow(tmp_path)
     venue = world.venue
     store = venue.approved_store()
-    invoices = [paid(world, venue.invoice(store, amount_usd="10")) for _ in range(COUNT // 3)]
+    invoices = [paid(world, venue.invoice(store, amount="10")) for _ in range(COUNT // 3)]
     world.trades_are("final")
     world.cost_ns = COST_NS
     venue.tick()

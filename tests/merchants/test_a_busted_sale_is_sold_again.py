@@ -28,7 +28,7 @@ def told(world, store, kind):
 def test_it_is_taken_back_told_and_sold_again_to_the_unit(world, word, is_restarted):
     venue = world.venue
     store = venue.approved_store()
-    invoice = paid(world, venue.invoice(store, amount_usd="101.999"))
+    invoice = paid(world, venue.invoice(store, amount="101.999"))
     world.trades_are(word)
     venue.tick()
     first, second = conversion_of(world, invoice).fills
@@ -62,7 +62,7 @@ def test_it_is_taken_back_told_and_sold_again_to_the_unit(world, word, is_restar
 def test_the_event_says_what_is_not_sold_any_more(world):
     venue = world.venue
     store = venue.approved_store()
-    invoice = paid(world, venue.invoice(store, amount_usd="101.999"))
+    invoice = paid(world, venue.invoice(store, amount="101.999"))
     _, second = conversion_of(world, invoice).fills
     venue.bust(second)
     venue.tick()
@@ -75,7 +75,7 @@ def test_the_event_says_what_is_not_sold_any_more(world):
 def test_what_was_given_up_is_held_with_more_of_it_and_the_shop_is_told(world):
     venue = world.venue
     store = venue.approved_store(slippage_ppm=0)
-    invoices = [venue.invoice(store, amount_usd="100") for _ in range(2)]
+    invoices = [venue.invoice(store, amount="100") for _ in range(2)]
     paid(world, invoices[0])
     venue.quote(Side.BUY, 200_000, 20)
     paid(world, invoices[1])

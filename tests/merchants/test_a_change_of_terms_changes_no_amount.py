@@ -8,7 +8,7 @@ import pytest
 
 from engine.commands import set_terms
 from engine.types import Side
-from merchants.sales.invoices import InvoiceRequest
+from merchants.sales.asked import InvoiceRequest
 from settlement.protocol.evidence import OrderBits, SignedOrder, decode
 from tests.merchants.fixtures import (
     AGE_S,
@@ -22,6 +22,7 @@ from tests.merchants.fixtures import (
     USD,
     World,
     due_raw,
+    option,
     sole,
 )
 from tests.merchants.test_sale_from_invoice_to_final import paid
@@ -53,7 +54,7 @@ def change_terms(world, lot_pips, tick_pips, is_old=False):
 def forget_terms(path):
     """Let all rows be like those of a file from before the terms were kept in them."""
     with closing(connect(path)) as file, file:
-        for table in ("invoices", "conversions", "fills"):
+        for table in ("options", "conversions", "fills"):
             file.execute(f"UPDATE {table} SET lot_pips = 0, tick_pips = 0")
 
 
@@ -85,12 +86,12 @@ def try_again(world):
 @TERMS
 def test_between_the_quote_and_the_payment(world, terms, is_old):
     venue = world.venue
-    invoice = venue.invoice(venue.approved_store(slippage_ppm=1000), amount_usd="50")
+    invoice = venue.invoice(venue.approved_store(slippage_ppm=1000), amount="50")
     change_terms(world, *terms, is_old)
     bid(world, 1000, 199_700)
     waits = paid(world, invoice)
 
-    assert (waits.lots, waits.amount_due, waits.gathered) == (25, "0.025", [])
+    assert (option(waits).amount_due, waits.gathered) == ("0.025", [])
     sale = sole(waits.conversions)
     assert (sale.amount, sale.sold, sale.status) == ("0.025", "0", "pending")
     assert prices_signed(world) == [1998 * DOLLAR], "under 2000 by a thousandth, and never more"
@@ -107,7 +108,7 @@ def test_between_the_quote_and_the_payment(world, terms, is_old):
 def test_between_two_orders_of_one_conversion(world, terms, is_old):
     venue = world.venue
     store = venue.approved_store(slippage_ppm=0)
-    first, invoice = (venue.invoice(store, amount_usd=usd) for usd in ("60", "50"))
+    first, invoice = (venue.invoice(store, amount=usd) for usd in ("60", "50"))
     paid(world, first)
     half = paid(world, invoice)
     assert (sole(half.conversions).sold, sole(half.conversions).unsold) == ("0.02", "0.005")
@@ -131,7 +132,7 @@ def test_between_two_orders_of_one_conversion(world, terms, is_old):
 @TERMS
 def test_after_a_fill_and_before_it_is_final(world, terms, is_old):
     venue = world.venue
-    invoice = paid(world, venue.invoice(venue.approved_store(), amount_usd="101.999"))
+    invoice = paid(world, venue.invoice(venue.approved_store(), amount="101.999"))
     change_terms(world, *terms, is_old)
     assert venue.merchants.reader.invoice(invoice.id) == invoice
     world.trades_are("mined")
@@ -156,7 +157,7 @@ def test_after_a_fill_and_before_it_is_final(world, terms, is_old):
 def test_what_is_less_than_the_new_lot_is_gathered(world, terms, sold, left):
     venue = world.venue
     store = venue.approved_store(slippage_ppm=0)
-    first, invoice = (venue.invoice(store, amount_usd=usd) for usd in ("60", "50"))
+    first, invoice = (venue.invoice(store, amount=usd) for usd in ("60", "50"))
     paid(world, first)
     paid(world, invoice)
     change_terms(world, *terms)
@@ -173,14 +174,16 @@ def test_what_is_less_than_the_new_lot_is_gathered(world, terms, sold, left):
 def test_what_a_key_has_still_to_sell_is_worth_the_same(world):
     venue = world.venue
     store = venue.approved_store(slippage_ppm=0, notional_cap=120 * DOLLAR)
-    first, invoice = (venue.invoice(store, amount_usd=usd) for usd in ("60", "50"))
+    first, invoice = (venue.invoice(store, amount=usd) for usd in ("60", "50"))
     paid(world, first)
     paid(world, invoice, due_raw(invoice))
     change_terms(world, *FINER)
     bid(world, 1000)
     venue.quote(Side.SELL, *ASK)
     world.pass_time(AGE_S)
-    rejected = venue.merchants.create_invoice(store.store_id, InvoiceRequest("45", "TOKEN"))
+    rejected = venue.merchants.create_invoice(
+        store.store_id, InvoiceRequest("45", tokens=("TOKEN",))
+    )
     assert rejected.detail["needed"] == "55"
 
 
@@ -188,7 +191,7 @@ def test_found_a_late_bust_took_back_trades_of_other_terms(world):
     """Its price in the ticks of now is another's: that one had still been traded."""
     venue = world.venue
     store = venue.approved_store(slippage_ppm=0)
-    first, later = (venue.invoice(store, amount_usd=usd) for usd in ("52", "48"))
+    first, later = (venue.invoice(store, amount=usd) for usd in ("52", "48"))
     old = sole(paid(world, first).conversions).fills[0]
     change_terms(world, *ODD)
     bid(world, 1000)

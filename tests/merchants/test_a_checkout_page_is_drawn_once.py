@@ -5,7 +5,7 @@ from fastapi import FastAPI
 from fastapi.testclient import TestClient
 
 from gateway.pages.checkout import checkout_router
-from gateway.pages.checkout_view import PageFacts
+from gateway.pages.checkout_view import CheckoutPage, PageFacts
 from tests.merchants.fixtures import World
 from tests.merchants.site import site
 
@@ -40,7 +40,9 @@ def test_found_each_look_drew_the_page_anew(venue):
     invoice, seconds = venue.invoice(venue.approved_store()), [0.0]
     looks, app = CountingLooks(venue.merchants.reader), FastAPI()
     app.include_router(
-        checkout_router(looks, PageFacts("net"), fresh_seconds=1, now=lambda: seconds[0])
+        checkout_router(
+            looks, CheckoutPage(PageFacts("net")), fresh_seconds=1, now=lambda: seconds[0]
+        )
     )
     client = TestClient(app)
     for _ in range(10):

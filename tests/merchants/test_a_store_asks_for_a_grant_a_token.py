@@ -6,7 +6,7 @@ import pytest
 
 from engine.types import Outcome
 from merchants.records.rejection import Rejection
-from merchants.sales.invoices import InvoiceRequest
+from merchants.sales.asked import InvoiceRequest
 from merchants.stores.grants import GrantMade, GrantRequest, key_grant
 from merchants.stores.stores import StoreRequest
 from settlement.protocol.eip712 import revocation_digest, sign
@@ -89,11 +89,11 @@ def test_a_store_without_a_grant_takes_its_stablecoin_alone(world):
     venue = world.venue
     store = venue.merchants.create_store(StoreRequest(MERCHANT, "USD"))
     assert store.grants == ()
-    refused = venue.merchants.create_invoice(store.store_id, InvoiceRequest("5", "TOKEN"))
+    refused = venue.merchants.create_invoice(store.store_id, InvoiceRequest("5", tokens=("TOKEN",)))
     assert refused.outcome == Outcome.UNKNOWN_TOKEN
-    assert venue.invoice(store, "5", "USD").amount_due == "5"
+    assert sole(venue.invoice(store, "5", "USD").options).amount_due == "5"
     renew(world, store)
-    assert venue.invoice(store, "5", "TOKEN").token == "TOKEN"
+    assert sole(venue.invoice(store, "5", "TOKEN").options).token == "TOKEN"
 
 
 @pytest.mark.parametrize(
@@ -182,7 +182,9 @@ def test_only_the_wallet_takes_a_key_back_and_then_nothing_is_sold_with_it(world
     assert statuses(world, store) == ["live"] and world.revocations == []
 
     assert taken_back(world, store, grant).revoked_ns
-    refused = venue.merchants.create_invoice(store.store_id, InvoiceRequest("50", "TOKEN"))
+    refused = venue.merchants.create_invoice(
+        store.store_id, InvoiceRequest("50", tokens=("TOKEN",))
+    )
     assert refused.outcome == Outcome.CANNOT_SELL
     for _ in range(2):
         asyncio.run(venue.merchants.grants.relay_revocations())

@@ -83,7 +83,7 @@ def test_a_key_that_sees_invoices_makes_none_and_changes_nothing(client, shop):
     path, _ = shop
     seeing = key(client, shop, VIEW_INVOICES)
     assert client.get("/v1/invoices", headers=seeing).status_code == 200
-    body = {"amount_usd": "5", "token": "USD"}
+    body = {"amount": "5", "tokens": ["USD"]}
     assert client.post("/v1/invoices", json=body, headers=seeing).status_code == 403
     assert client.get(path, headers=seeing).status_code == 403
     making = key(client, shop, CREATE_INVOICES)
@@ -202,7 +202,7 @@ def test_each_key_has_a_budget_of_its_own_and_a_store_one_for_invoices(world):
     client = TestClient(site(world.venue, budgets=budgets))
     shop = opened_shop(client)
     making = key(client, shop, CREATE_INVOICES)
-    body = {"amount_usd": "5", "token": "USD"}
+    body = {"amount": "5", "tokens": ["USD"]}
     made = [client.post("/v1/invoices", json=body, headers=making).status_code for _ in range(3)]
     assert made == [201, 201, 429]
     assert client.get(shop[0], headers=shop[1]).status_code == 200, "another key is not held up"

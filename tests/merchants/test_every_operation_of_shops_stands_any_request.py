@@ -36,7 +36,7 @@ def shop(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shop]:
     client = TestClient(app)
     made = client.post("/v1/stores", json=NEW_STORE, headers=bearer(OPERATOR_TOKEN)).json()
     approve(client, made)
-    body = {"amount_usd": "5", "token": "TOKEN"}
+    body = {"amount": "5", "tokens": ["TOKEN"]}
     invoice = client.post("/v1/invoices", json=body, headers=bearer(made["api_key"])).json()
     names = {"store_id": made["id"], "invoice_id": invoice["id"]}
     names["grant_id"] = made["grants"][0]["id"]

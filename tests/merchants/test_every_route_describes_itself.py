@@ -10,6 +10,7 @@ from gateway.api.v1 import schemas
 from gateway.api.v1.openapi import TYPES, schema_of
 from gateway.http.problems import Problem
 from gateway.trading.budgets import ShopBudgets
+from merchants.reports.reports import ReportKind
 from settlement.audit.proofs import TradeProof
 from settlement.protocol.eip712 import KeyRevocation, revocation_digest, sign
 from tests.api.fixtures import DOMAIN as API_DOMAIN
@@ -115,8 +116,8 @@ class Asking:
 
 def test_a_real_answer_of_every_shops_route_is_what_the_document_says(tmp_path):
     world = World(tmp_path)
-    budgets = ShopBudgets(wrong_keys_per_address=1_000)  # Each route is asked with a wrong one.
-    ask = Asking(site(world.venue, budgets=budgets), {})
+    # Each route is asked with a wrong key as well, and there are more of them than may be guessed.
+    ask = Asking(site(world.venue, budgets=ShopBudgets(wrong_keys_per_address=1000)), {})
 
     def both(method, path, headers, **more):
         answer = ask(method, path, headers=headers, **more)
@@ -150,7 +151,7 @@ def test_a_real_answer_of_every_shops_route_is_what_the_document_says(tmp_path):
     ask.ids["key_id"] = both("POST", rotation, headers, json={"former_lifetime_s": 0})["id"]
     both("DELETE", "/v1/stores/{store_id}/api-keys/{key_id}", headers)
     both("GET", "/v1/stores/{store_id}/api-keys", headers)
-    body = {"amount_usd": "5", "token": "TOKEN", "metadata": {"cart": [1]}}
+    body = {"amount": "5", "tokens": ["TOKEN"], "metadata": {"cart": [1]}}
     policy = "/v1/stores/{store_id}/conversion-policy"
     both("PUT", policy, headers, json={"kind": "keep", "keep_ppm": 1000})
     tried = {"kind": "threshold", "worth": "100", "token": "TOKEN"}
@@ -168,11 +169,26 @@ def test_a_real_answer_of_every_shops_route_is_what_the_document_says(tmp_path):
         "/v1/invoices/{invoice_id}",
         "/v1/invoices/{invoice_id}/conversions",
         "/v1/invoices/{invoice_id}/receipt",
+        *(f"/v1/stores/{{store_id}}/reports/{kind.value}" for kind in ReportKind),
     ):
         both("GET", path, headers)
     both("DELETE", f"{webhook}/{{endpoint_id}}", headers)
     give_money_back(world, ask, both, headers)
+    sell_from_links(both, ask, headers)
     assert ask.asked == routes_of(ask.app), "all of them"
+
+
+def sell_from_links(both, ask, headers):
+    """Make a pay button and end it, and sell at a till."""
+    buttons = "/v1/stores/{store_id}/pay-buttons"
+    button = {"name": "Coffee", "amount": "4.50", "tokens": ["TOKEN"]}
+    ask.ids["button_id"] = both("POST", buttons, headers, json=button)["id"]
+    both("GET", buttons, headers)
+    both("DELETE", buttons + "/{button_id}", headers)
+    clerk = {"scopes": ["btcpay.store.cancreateinvoice"]}
+    till = ask("POST", "/v1/stores/{store_id}/api-keys", headers=headers, json=clerk)["api_key"]
+    sale = {"amount": "5", "tokens": ["TOKEN"]}
+    both("POST", "/v1/till-sales", bearer(till), json=sale)
 
 
 def give_money_back(world, ask, both, headers):

@@ -16,7 +16,7 @@ def world(tmp_path):
 
 def test_an_invalid_invoice_whose_payment_is_confirmed_still_settles(world):
     venue = world.venue
-    invoice = venue.invoice(venue.approved_store(), amount_usd="50")
+    invoice = venue.invoice(venue.approved_store(), amount="50")
     world.transfer(address_bytes(invoice.deposit_address), due_raw(invoice))
     venue.watch()
     world.pass_time(86_401)
@@ -34,7 +34,7 @@ def test_an_invalid_invoice_whose_payment_is_confirmed_still_settles(world):
 
 def test_an_announced_payment_that_was_never_mined_is_not_swept_for_ever(world):
     venue = world.venue
-    invoice = venue.invoice(venue.approved_store(), amount_usd="50")
+    invoice = venue.invoice(venue.approved_store(), amount="50")
     world.transfer(address_bytes(invoice.deposit_address), due_raw(invoice))
     venue.watch()
     world.pass_time(86_401)

@@ -8,7 +8,7 @@ watcher reports what is on chain again, the settler sweeps what it was asked to.
 import pytest
 
 from engine.types import fee_pips
-from merchants.sales.invoices import InvoiceRequest
+from merchants.sales.asked import InvoiceRequest
 from settlement.protocol.eip712 import grant_digest, sign
 from tests.merchants.fixtures import (
     CONFIRMATIONS,
@@ -24,6 +24,7 @@ from tests.merchants.fixtures import (
     address_bytes,
     due_raw,
     lots_in_journal,
+    option,
     sole,
 )
 
@@ -89,7 +90,7 @@ class Story:
         self.world.venue.merchants.grants.approve(self.store.store_id, grant_id, signature)
 
     def order(self):
-        request = InvoiceRequest("50", "TOKEN", order_id="7")
+        request = InvoiceRequest("50", tokens=("TOKEN",), order_id="7")
         self.invoice = self.world.venue.merchants.create_invoice(
             self.store.store_id, request, "order-7"
         ).invoice
@@ -112,7 +113,8 @@ def seams_of_the_story(directory):
 def check_end(story, venue):
     world, invoice = story.world, venue.merchants.reader.invoice(story.invoice.id)
     assert (invoice.status, invoice.exception) == ("settled", "none")
-    assert invoice.credited == invoice.amount_due == invoice.received
+    way = option(invoice)
+    assert way.credited == way.amount_due == way.received
     assert sole(invoice.payments).status == "final"
     assert sole(invoice.conversions).status == "final"
     assert lots_in_journal(world) == [25], "one order, whatever happened"

@@ -118,7 +118,7 @@ def test_no_more_rows_are_read_than_are_shown(world, sold):
 def test_found_a_look_read_all_trades_of_a_sale(world, fills):
     """5,000, which a stranger makes with small bids against his own payment, cost 60 to 300 ms."""
     store = world.venue.approved_store(notional_cap=10**6 * DOLLAR)
-    invoice = world.venue.invoice(store, amount_usd="10")
+    invoice = world.venue.invoice(store, amount="10")
     for _ in range(fills):
         world.venue.quote(Side.BUY, 200_050, 1)
     world.venue.fund(MERCHANT, TOKEN, fills * LOT, bytes.fromhex(invoice.ref[2:]))

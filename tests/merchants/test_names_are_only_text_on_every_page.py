@@ -64,7 +64,7 @@ def checkout_pages(directory, name):
     store = {**NEW_STORE, "name": name}
     made = client.post("/v1/stores", json=store, headers=bearer(OPERATOR_TOKEN)).json()
     approve(client, made)
-    body = {"amount_usd": "5", "token": "TOKEN", "order_id": name}
+    body = {"amount": "5", "tokens": ["TOKEN"], "order_id": name}
     invoice = client.post("/v1/invoices", json=body, headers=bearer(made["api_key"])).json()
     page = client.get(f"/checkout/{invoice['id']}")
     assert "unsafe" not in page.headers["Content-Security-Policy"]

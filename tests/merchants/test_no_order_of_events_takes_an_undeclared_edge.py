@@ -12,7 +12,7 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from engine.types import Side
-from merchants.documents.native import received_pips
+from merchants.records.shares import credited_pips, received_pips, timely_pips
 from merchants.records.states import (
     CONVERSION_EDGES,
     DELIVERY_EDGES,
@@ -34,6 +34,7 @@ from tests.merchants.fixtures import (
     USD,
     World,
     address_bytes,
+    option,
     pips_of_decimal,
 )
 
@@ -62,7 +63,7 @@ def test_random_worlds(actions):
         for token in (TOKEN, USD):
             world.venue.fund(address_of_secret(THIEF), token, 10**6 * DOLLAR)
         store = world.venue.approved_store(floor_price=500 * DOLLAR)
-        invoice = world.venue.invoice(store, amount_usd="50")
+        invoice = world.venue.invoice(store, amount="50")
         for action, argument in actions:
             act(world, invoice, action, argument)
             check(world)
@@ -126,13 +127,14 @@ def check(world):
     with Session(venue.database) as session:
         for invoice in session.scalars(select(Invoice)):
             lots = sum(row.lots for row in invoice.conversions)
-            assert lots * LOT <= invoice.credited_pips, "nothing is sold that is not booked"
+            (way,) = invoice.options
+            assert lots * LOT <= way.credited_pips, "nothing is sold that is not booked"
             rows = session.scalars(select(Credit).where(Credit.invoice_id == invoice.id)).all()
             assert len(rows) == booked[invoice.ref], "each booking once, by whatever road"
-            assert invoice.credited_pips == sum(row.amount_pips for row in rows)
+            assert way.credited_pips == sum(row.amount_pips for row in rows)
             if invoice.state is InvoiceState.SETTLED:
                 assert is_worth_its_price(invoice)
-                assert invoice.credited_pips - lots * LOT < LOT, "all whole lots are converted"
+                assert way.credited_pips - lots * LOT < LOT, "all whole lots are converted"
             if invoice.state is InvoiceState.NEW:
                 assert received_pips(invoice) < least_pips(invoice)
 
@@ -141,12 +143,12 @@ def is_worth_its_price(invoice):
     """Return whether what is booked is all that was due in time, or sells for the price at the
     limit that it was weighed at."""
     if not invoice.late:
-        return min(invoice.credited_pips, invoice.timely_pips) >= least_pips(invoice)
+        return min(credited_pips(invoice), timely_pips(invoice)) >= least_pips(invoice)
     ticks = max(row.quoted_ticks or 0 for row in invoice.conversions)
     price = invoice.amount_pips - tolerated_pips(invoice)
     # Weighed along the bids, of which the last is the lowest; the stated price is the ceiling.
     assert ticks <= 200_000
-    return invoice.credited_pips // LOT * 200_000 * TICK >= price
+    return invoice.options[0].credited_pips // LOT * 200_000 * TICK >= price
 
 
 def ended(world):
@@ -182,7 +184,7 @@ def ended(world):
 
 def short_of(world, invoice):
     """Return whether what came was too little: by count, or as it was weighed."""
-    return invoice.short != "0" or pips_of_decimal(invoice.received) < 25 * LOT
+    return invoice.short != "0" or pips_of_decimal(option(invoice).received) < 25 * LOT
 
 
 def sole_store(world):

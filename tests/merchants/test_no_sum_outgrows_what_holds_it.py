@@ -22,7 +22,7 @@ from gateway.views.user_orders import UserStream
 from merchants.records.database import transaction
 from merchants.records.states import InvoiceState
 from merchants.records.tables import Conversion, Cursor, Invoice
-from merchants.sales.invoices import InvoiceRequest
+from merchants.sales.asked import InvoiceRequest
 from merchants.sales.reference_prices import Prices
 from settlement.orders.admission import Admission
 from settlement.orders.catalog import Catalog
@@ -42,6 +42,7 @@ from tests.merchants.fixtures import (
     USD,
     World,
     address_bytes,
+    option,
 )
 
 TRADE_TICKS = 200_050
@@ -84,7 +85,8 @@ def test_found_a_shop_that_paid_itself_again_and_again_stopped_the_exchange(tmp_
         assert withdraw(venue, MERCHANT, address, left)[0].kind == EventKind.WITHDRAWN
     document = venue.merchants.reader.invoice(invoice.id)
     assert (document.status, document.exception) == ("settled", "paid_over")
-    assert document.credited == document.received == "46116860184.27387903"
+    way = option(document)
+    assert way.credited == way.received == "46116860184.27387903"
 
 
 def test_a_directory_in_which_it_had_died_gets_past_it_at_the_next_start(tmp_path):
@@ -102,7 +104,7 @@ def test_a_directory_in_which_it_had_died_gets_past_it_at_the_next_start(tmp_pat
     venue.database.dispose()
     counted = 2**63 - 1
     with closing(connect(tmp_path / "merchants.sqlite")) as died, died:
-        died.execute("UPDATE invoices SET credited_pips = ?", (counted,))
+        died.execute("UPDATE options SET credited_pips = ?", (counted,))
         (sold,) = died.execute("SELECT SUM(lots) FROM conversions").fetchone()
         more = counted // LOT - sold
         died.execute("UPDATE conversions SET lots = lots + ? WHERE number = 1", (more,))
@@ -113,7 +115,7 @@ def test_a_directory_in_which_it_had_died_gets_past_it_at_the_next_start(tmp_pat
     venue = world.venue
     venue.tick()
     assert venue.merchants.cursor == len(world.entries)
-    assert venue.merchants.reader.invoice(invoice.id).credited == "92233720368.54775807"
+    assert option(venue.merchants.reader.invoice(invoice.id)).credited == "92233720368.54775807"
     venue.merchants.reader.list_invoices(store.store_id)
 
 
@@ -192,10 +194,12 @@ def test_found_what_a_store_has_still_to_sell_did_not_fit_a_sum(tmp_path):
         venue.invoice(store)
     with transaction(venue.database) as session:
         for invoice in session.query(Invoice):
-            invoice.state, invoice.proceeds_pips = InvoiceState.PROCESSING, MONEY_MAX
+            invoice.state, invoice.options[0].seen_pips = InvoiceState.PROCESSING, MONEY_MAX
             invoice.processing_ns = venue.world.now_ns
-    rejected = venue.merchants.create_invoice(store.store_id, InvoiceRequest("50", "TOKEN"))
-    assert rejected.detail["needed"] == "138350580602.82163709"
+    rejected = venue.merchants.create_invoice(
+        store.store_id, InvoiceRequest("50", tokens=("TOKEN",))
+    )
+    assert rejected.detail["needed"] == "276701161105693.27418"
 
 
 def test_found_five_minutes_of_two_rich_accounts_made_every_snapshot_fail(tmp_path):

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from engine.types import Outcome, Side
-from merchants.sales.invoices import InvoiceRequest
+from merchants.sales.asked import InvoiceRequest
 from merchants.sales.pricing import Quote
 from merchants.sales.reference_prices import NoPrice, Prices, PriceTerms
 from settlement.protocol.eip712 import address_of_secret
@@ -87,20 +87,20 @@ def test_found_a_bid_of_a_moment_made_its_owner_a_price(world):
     """Bid a hundred times the price, open an invoice, cancel the bid, pay: 2 USD paid for 90."""
     venue = world.venue
     store = venue.approved_store()
-    honest = due_raw(venue.invoice(store, amount_usd="90"))
+    honest = due_raw(venue.invoice(store, amount="90"))
     venue.quote(Side.BUY, 200_100, 1000, THIEF)  # The offers are out of the way.
     bid = venue.quote(Side.BUY, 20_000_000, 9, THIEF)
-    made = venue.merchants.create_invoice(store.store_id, InvoiceRequest("90", "TOKEN"))
+    made = venue.merchants.create_invoice(store.store_id, InvoiceRequest("90", tokens=("TOKEN",)))
     assert made.outcome is Outcome.NO_QUOTE and made.detail["why"] == NoPrice.ONE_SIDED
 
     # Even with a friend on both sides, and all the time in the world, nothing traded there.
     venue.quote(Side.SELL, 20_000_100, 9, FRIEND)
     world.pass_time(3600)
-    made = venue.merchants.create_invoice(store.store_id, InvoiceRequest("90", "TOKEN"))
+    made = venue.merchants.create_invoice(store.store_id, InvoiceRequest("90", tokens=("TOKEN",)))
     assert made.detail["why"] == NoPrice.ONE_OWNER
     venue.quote(Side.BUY, 19_999_900, 9, FRIEND)
     world.pass_time(3600)
-    invoice = venue.invoice(store, amount_usd="90")
+    invoice = venue.invoice(store, amount="90")
     assert due_raw(invoice) >= honest * 2000 // 2001, "nobody pays less than at the last trade"
     venue.cancel(THIEF, bid)
 

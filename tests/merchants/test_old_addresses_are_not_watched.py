@@ -20,14 +20,14 @@ def addresses(invoices):
 def test_found_nobody_told_the_watcher_that_an_address_is_old(world):
     venue = world.venue
     store = venue.approved_store()
-    paid, unpaid = (venue.invoice(store, amount_usd="50") for _ in range(2))
+    paid, unpaid = (venue.invoice(store, amount="50") for _ in range(2))
     world.transfer(address_bytes(paid.deposit_address), due_raw(paid), confirmations=CONFIRMATIONS)
     for _ in range(3):
         venue.watch()
         venue.tick()
         venue.settle_sweeps()
     world.pass_time(MONTH_S)
-    young = venue.invoice(store, amount_usd="50", token="USD")
+    young = venue.invoice(store, amount="50", token="USD")
     venue.tick()
     assert venue.unwatched == []
     world.pass_time(1)
@@ -52,7 +52,7 @@ def test_more_than_a_step_takes_are_taken_by_the_next(world):
 def test_what_is_on_its_way_stays_watched_and_is_again_after_a_restart(world):
     """Its sweep is asked for and not booked: who does not see it leave counts it twice."""
     venue = world.venue
-    invoice = venue.invoice(venue.approved_store(), amount_usd="50")
+    invoice = venue.invoice(venue.approved_store(), amount="50")
     world.pass_time(MONTH_S - 1)
     world.transfer(
         address_bytes(invoice.deposit_address), due_raw(invoice), confirmations=CONFIRMATIONS
@@ -68,7 +68,7 @@ def test_what_is_on_its_way_stays_watched_and_is_again_after_a_restart(world):
 
 def test_a_transfer_that_may_still_leave_the_chain_keeps_its_address_watched(world):
     venue = world.venue
-    invoice = venue.invoice(venue.approved_store(), amount_usd="50")
+    invoice = venue.invoice(venue.approved_store(), amount="50")
     world.pass_time(MONTH_S)
     world.transfer(address_bytes(invoice.deposit_address), 10**10, confirmations=1)
     venue.watch()

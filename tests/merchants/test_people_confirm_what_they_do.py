@@ -1,6 +1,8 @@
 """What gives power or moves money's way happens once, as confirmed, by who confirmed it; a session
 alone is not enough, and another wallet for a store's money waits a day."""
 
+from contextlib import suppress
+
 import pyotp
 import pytest
 
@@ -11,7 +13,7 @@ from merchants.people.step_ups import ACTIONS, LIFE_S, OPEN_MAX, TRIES_MAX, Acti
 from merchants.records.database import reading
 from merchants.records.people import AuditRow
 from merchants.stores.scopes import VIEW_INVOICES
-from tests.merchants.fixtures import MERCHANT, World
+from tests.merchants.fixtures import MERCHANT, Killed, World
 from tests.merchants.people_site import Browser, make_store, people_site
 from tests.merchants.site import OPERATOR_TOKEN
 from tests.merchants.test_shops_over_rest import bearer
@@ -232,6 +234,35 @@ def test_a_payout_change_waits_a_day_and_then_takes_effect_once(owner, store, wo
     assert wallets.changed == [(store, bytes.fromhex(NEW_WALLET[2:]))]
     owner.sign_in()
     assert [row["state"] for row in changes(owner, store)] == ["done"]
+
+
+def test_a_payout_change_cut_off_in_between_is_made_once_more(owner, store, world):
+    """The store's wallet is changed, then the process is gone before that was noted."""
+
+    class Killing(Wallets):
+        def change_wallet(self, store_id, wallet):
+            super().change_wallet(store_id, wallet)
+            if len(self.changed) == 1:
+                raise Killed
+
+    asked_change(owner, store)
+    wallets = Killing()
+    world.pass_time(WAIT_S + 61)
+    for _ in range(3):
+        world.restart()
+        world.venue.merchants.people.payouts.wallets = wallets
+        with suppress(Killed):
+            world.venue.merchants.people.step()
+    assert wallets.changed == [(store, bytes.fromhex(NEW_WALLET[2:]))] * 2
+
+
+def test_where_no_wallet_can_be_changed_the_change_says_so(owner, store, world):
+    asked_change(owner, store)
+    world.pass_time(WAIT_S + 61)
+    world.venue.merchants.people.step()
+    owner.sign_in()
+    (row,) = changes(owner, store)
+    assert row["state"] == "refused" and "no other wallet" in row["why"]
 
 
 def test_any_owner_calls_a_payout_change_off(owner, store, app, world, wallets):

@@ -8,11 +8,13 @@ The document says which operations these are, so one that is added is asked as w
 from collections.abc import Iterator
 from typing import Any, Final
 
+import cbor2
 import pytest
 import schemathesis
 from fastapi import FastAPI
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from msgspec import convert
 
 from gateway.api.v1.openapi import schema_of
 from gateway.api.v1.people import people_router
@@ -166,6 +168,10 @@ def test_another_stores_owner_is_asked_to_confirm_nothing(story: Story) -> None:
             "role": "owner",
             "user_id": story.names["user_id"],
             "id": story.names["passkey_id"],
+            "endpoint_id": "",
+            "kind": "at_once",
+            "worth": "0",
+            **dict.fromkeys(("age_s", "slices", "period_s", "keep_ppm"), 0),
             "scopes": ["btcpay.store.canviewinvoices"],
             "label": "mine",
         }
@@ -210,6 +216,33 @@ def test_any_request_is_answered_as_the_document_says(case: Any, site: Open) -> 
         case.call_and_validate(site.url, checks=checks, headers=headers)
 
 
+NASTY: Final = (
+    b"\x81" * 1_500,
+    b"\xa1\x01" * 700,
+    b"\xc5\x82\x1b\x00\x00\x00\x10\x00\x00\x00\x00\x01",
+    b"\xc4\x82\x1b\x7f\xff\xff\xff\xff\xff\xff\xff\x03",
+    cbor2.dumps(cbor2.CBORTag(35, "(((a+)+)+)+$" * 100)),
+    cbor2.dumps(cbor2.CBORTag(35, "(((")),
+    cbor2.dumps(cbor2.CBORTag(1, 10**18)),
+    b"\x9b\x00\x00\x00\x7f\xff\xff\xff\xff",
+    b"\x5b\x00\x00\x00\x7f\xff\xff\xff\xff",
+    cbor2.dumps(cbor2.CBORTag(30, [1, 0])),
+    cbor2.dumps(cbor2.CBORTag(28, [cbor2.CBORTag(29, 0)])),
+    b"\xa1\x80\x01",
+    cbor2.dumps([1, 2]),
+    cbor2.dumps({"fmt": 1, "attStmt": {}, "authData": b""}),
+    cbor2.dumps({"fmt": "none", "attStmt": {}, "authData": 5}),
+    cbor2.dumps({"fmt": "packed", "attStmt": {"x5c": [b""]}, "authData": b"\x00" * 40}),
+)
+"""Depth, sizes and tags of CBOR that its readers have stumbled over."""
+
+
+@pytest.mark.parametrize("octets", NASTY)
+def test_no_document_of_cbor_is_a_fault_of_ours(octets: bytes) -> None:
+    answer = {"clientDataJSON": "e30", "attestationObject": base64url(octets)}
+    assert made_key(convert({"id": "AA", "response": answer}, NewPasskey), b"c", HERE) is None
+
+
 HERE: Final = Site(URL, "localhost")
 texts = st.one_of(
     st.text(alphabet="ABCDabcd0189-_", max_size=200), st.binary(max_size=300).map(base64url)
@@ -229,8 +262,6 @@ def test_whatever_claims_to_be_a_passkey_is_only_not_one(data: st.DataObject) ->
         cut = len(whole) * data.draw(st.integers(0, 100)) // 100  # Signatures differ in length.
         with_more = st.builds(lambda more: whole[:cut] + more + whole[cut + len(more) :], texts)
         return {**parts, name: data.draw(st.one_of(texts, st.just(whole[:cut]), with_more))}
-
-    from msgspec import convert
 
     new = convert({**made, "response": bent(made["response"])}, NewPasskey)
     if made_key(new, b"c" * 16, HERE) is not None:

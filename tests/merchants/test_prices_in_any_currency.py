@@ -43,8 +43,9 @@ def test_both_forms_are_read_to_the_digit():
     assert other.per_base["EUR"] == 909 * SCALE // 1000
     both = rates(ecb, other)
     rate = both.rate("JPY", "USD", NOON * NS)
-    assert rate.rate == "0.006666666667" and rate.source == "source 0, source 1"
-    assert rate.pips_of(150) == 100_000_001, "rounded up: the shop is never short"
+    assert rate.rate == "0.006666666666" and rate.source == "source 0, source 1"
+    assert rate.pips_of(150) == 10**8, "reckoned from the ratio, not from its digits"
+    assert rate.pips_of(100) == 66_666_667, "rounded up: the shop is never short"
 
 
 def test_the_digits_of_a_currency_are_those_of_iso_4217():
@@ -84,7 +85,7 @@ def test_where_there_is_doubt_there_is_no_rate(tables, book, why):
 
 def test_what_the_book_trades_near_does_not_contradict():
     near = rates(table(EUR=0.9), table(EUR=0.905), book=SCALE * 112 // 100)
-    assert near.rate("EUR", "USD", NOON * NS).rate == "1.111111111112"
+    assert near.rate("EUR", "USD", NOON * NS).rate == "1.111111111111"
 
 
 def test_fridays_rates_are_good_until_mondays_are_out():
@@ -133,7 +134,7 @@ def test_what_is_due_covers_the_price_by_less_than_a_pip(code, scaled, minor):
     made.take("one", RateTable("USD", NOON, NOON, {code: scaled}))
     rate = made.rate(code, "COIN", NOON * NS)
     pips = rate.pips_of(minor)
-    exact, whole = minor * rate.scaled * 10**8, SCALE * 10 ** EXPONENTS[code]
+    exact, whole = minor * SCALE * 10**8, scaled * 10 ** EXPONENTS[code]
     if pips is not None:
         assert 0 <= pips * whole - exact < whole
 
@@ -156,11 +157,11 @@ def test_a_source_that_fails_is_asked_again_soon_and_leaves_its_last_table():
     reader = RateReader(kept, [source], wire, lambda: now[0])
     asyncio.run(reader.step())
     asyncio.run(reader.step())
-    assert len(wire.asked) == 1 and kept.rate("EUR", "USD", now[0]).rate == "1.111111111112"
+    assert len(wire.asked) == 1 and kept.rate("EUR", "USD", now[0]).rate == "1.111111111111"
     now[0] += FAILED_AGAIN_S * NS
     wire.bodies["here"] = OXR
     asyncio.run(reader.step())
-    assert kept.rate("EUR", "USD", now[0]).rate == "1.100110011002"
+    assert kept.rate("EUR", "USD", now[0]).rate == "1.100110011001"
     now[0] += 3599 * NS
     asyncio.run(reader.step())
     assert len(wire.asked) == 2

@@ -8,7 +8,9 @@ import msgspec
 import pytest
 
 from engine.commands import Kind, command
+from engine.journal.reader import Position
 from engine.types import Outcome
+from merchants.records.lost_end import SoldInWhatIsLost, step_back
 from merchants.records.refunds import RefundVariant
 from merchants.records.rejection import Rejection
 from settlement.protocol.eip712 import sign, withdrawal_digest
@@ -175,6 +177,15 @@ def test_a_withdrawal_that_came_back_is_paid_again(world, store):
     assert len(debited(world)) == 2
 
 
+def test_a_refund_that_a_cut_log_has_lost_is_not_taken_for_paid(world, store):
+    refund = due(world, store)
+    wallet_signs(world, store, refund)
+    before = world.venue.trading.sequencer.sequence
+    world.venue.tick()
+    with pytest.raises(SoldInWhatIsLost, match=f"a refund by command {before + 1}, which is lost"):
+        step_back(world.directory / "merchants.sqlite", Position(before, bytes(32)))
+
+
 def funded_key(world, store, usd=0, token=0):
     """Make a refund account that has something."""
     funds = world.venue.merchants.refunding.keys.create(store.store_id, 86_400, 10_000)
@@ -199,6 +210,17 @@ def test_a_refund_key_pays_what_was_put_there_without_the_wallet(world, store):
     assert world.venue.pips(funds.key_address, USD) == 20 * DOLLAR - 1234 * 10**6
     assert world.venue.pips(MERCHANT, USD) == before + 1234 * 10**6, "the wallet paid nothing"
     assert world.venue.merchants.refunding.payouts.waiting == set()
+
+
+def test_dust_in_a_refund_account_is_not_worth_a_sweep(world, store):
+    world.least_withdrawals["USD"] = DOLLAR
+    funds = world.venue.merchants.refunding.keys.create(store.store_id, 86_400, 10_000)
+    world.transfer(funds.top_up_address, 10**6 - 1, USD, confirmations=3)
+    world.venue.watch()
+    assert world.sweeps_wanted == {}
+    world.transfer(funds.top_up_address, 10**6, USD, confirmations=3)
+    world.venue.watch()
+    assert len(world.sweeps_wanted) == 1
 
 
 def test_a_refund_key_buys_what_it_has_not_and_never_over_its_limit(world, store):

@@ -14,7 +14,7 @@ from engine.types import Side
 from merchants.records.pots import Gift, Pot, pot_ref
 from merchants.records.tables import Conversion, Invoice
 from merchants.records.terms import pips_of, sold_pips, unsold_pips
-from merchants.sales.invoices import InvoiceRequest
+from merchants.sales.asked import InvoiceRequest
 from merchants.sales.pots import shares_of
 from settlement.protocol.evidence import OrderBits, SignedOrder, decode
 from tests.merchants.fixtures import (
@@ -53,13 +53,16 @@ def test_a_cent_costs_a_cent_and_a_hundred_of_them_are_sold_at_once(world):
     """0.25 was due as 2.00, for a lot costs that."""
     venue = world.venue
     store = venue.approved_store()
-    first = venue.invoice(store, amount_usd="0.25")
-    assert (first.amount_due, first.expected.proceeds) == ("0.000125", "0.25")
+    first = venue.invoice(store, amount="0.25")
+    assert (sole(first.options).amount_due, sole(first.options).expected.proceeds) == (
+        "0.000125",
+        "0.25",
+    )
     first = paid(world, first)
     assert (first.status, first.conversions) == ("settled", [])
     assert (sole(first.gathered).waiting, first.net) == ("0.000125", "0")
-    assert "Thank you" in venue.merchants.reader.checkout(first.id).sentence
-    others = [paid(world, venue.invoice(store, amount_usd="0.25")) for _ in range(7)]
+    assert venue.merchants.reader.checkout(first.id).phase == "settled"
+    others = [paid(world, venue.invoice(store, amount="0.25")) for _ in range(7)]
 
     assert refs_sold(world) == [(1, pot_ref(store.store_id))]
     nets = [read(world, invoice).net for invoice in (first, *others)]
@@ -75,9 +78,9 @@ def test_a_cent_costs_a_cent_and_a_hundred_of_them_are_sold_at_once(world):
 def test_whole_lots_are_sold_at_once_and_the_rest_with_the_next(world):
     venue = world.venue
     store = venue.approved_store()
-    one = paid(world, venue.invoice(store, amount_usd="5"))
+    one = paid(world, venue.invoice(store, amount="5"))
     assert (sole(one.conversions).sold, sole(one.gathered).waiting) == ("0.002", "0.0005")
-    two = paid(world, venue.invoice(store, amount_usd="5"))
+    two = paid(world, venue.invoice(store, amount="5"))
     alone, together = two.conversions
     assert (alone.sold, alone.from_pot) == ("0.002", False)
     assert (together.sold, together.from_pot, together.net) == ("0.001", True, "1.995")
@@ -92,7 +95,7 @@ def test_whole_lots_are_sold_at_once_and_the_rest_with_the_next(world):
 def test_a_busted_sale_of_the_pot_is_sold_again_and_shared_again(world):
     venue = world.venue
     store = venue.approved_store()
-    invoices = [paid(world, venue.invoice(store, amount_usd="1")) for _ in range(2)]
+    invoices = [paid(world, venue.invoice(store, amount="1")) for _ in range(2)]
     sale = sole(read(world, invoices[1]).conversions)
     venue.bust(sole(sale.fills))
     assert [read(world, invoice).net for invoice in invoices] == ["0", "0"]
@@ -111,8 +114,8 @@ def test_the_pot_is_not_sold_for_the_only_bid(world):
     """Its limit is from trades, whatever the book says when it is full."""
     venue = world.venue
     store = venue.approved_store(floor_price=1500 * DOLLAR)
-    paid(world, venue.invoice(store, amount_usd="1"))
-    second = venue.invoice(store, amount_usd="1")
+    paid(world, venue.invoice(store, amount="1"))
+    second = venue.invoice(store, amount="1")
     for order_id in (1, 2):
         venue.cancel(b"\x01" * 32, order_id)
     venue.quote(Side.BUY, 150_000, 50)
@@ -126,8 +129,10 @@ def test_a_gathered_payment_counts_against_what_the_key_may_sell(tmp_path):
     world = World(tmp_path, least_pips=40 * DOLLAR)
     venue = world.venue
     store = venue.approved_store(notional_cap=50 * DOLLAR)
-    paid(world, venue.invoice(store, amount_usd="20"))
-    refused = venue.merchants.create_invoice(store.store_id, InvoiceRequest("30.5", "TOKEN"))
+    paid(world, venue.invoice(store, amount="20"))
+    refused = venue.merchants.create_invoice(
+        store.store_id, InvoiceRequest("30.5", tokens=("TOKEN",))
+    )
     assert refused.detail["needed"] == "50.5"
 
 
@@ -174,7 +179,7 @@ def act(world, store, invoices, step, argument):
             venue.quote(Side.BUY, 200_000, 1000)
             venue.quote(Side.SELL, 200_100, 10)
             world.pass_time(5)
-            invoice = venue.invoice(store, amount_usd=f"{argument // 100}.{argument % 100:02}")
+            invoice = venue.invoice(store, amount=f"{argument // 100}.{argument % 100:02}")
             invoices.append(paid(world, invoice))
         case "over" if invoices:
             venue.fund(MERCHANT, TOKEN, argument, bytes.fromhex(invoices[-1].ref[2:]))
@@ -209,8 +214,8 @@ def check(world):
         assert waiting == sum(pot.pips for pot in pots)
         sold = sum(sold_pips(market, sale) for sale in conversions)
         unsold = sum(unsold_pips(market, sale) for sale in conversions)
-        credited = sum(invoice.credited_pips for invoice in invoices)
-        settled = sum(i.credited_pips for i in invoices if i.state == "settled")
+        credited = sum(invoice.options[0].credited_pips for invoice in invoices)
+        settled = sum(i.options[0].credited_pips for i in invoices if i.state == "settled")
         assert sold + unsold + waiting == settled <= credited
         assert venue.pips(MERCHANT, TOKEN) == credited - sold
         for sale in conversions:

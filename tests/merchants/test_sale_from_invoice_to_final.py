@@ -4,7 +4,7 @@ import pytest
 
 from engine.types import Outcome, Side, fee_pips
 from merchants.records.rejection import Rejection
-from merchants.sales.invoices import InvoiceRequest
+from merchants.sales.asked import InvoiceRequest
 from settlement.protocol.eip712 import order_digest, recover
 from settlement.protocol.evidence import OrderBits, decode
 from tests.merchants.fixtures import (
@@ -22,6 +22,7 @@ from tests.merchants.fixtures import (
     address_bytes,
     due_raw,
     lots_in_journal,
+    option,
     sole,
 )
 
@@ -46,17 +47,17 @@ def paid(world, invoice, raw=None):
 
 def test_the_quote_walks_the_bids_and_is_due_to_the_pip(world):
     venue = world.venue
-    invoice = venue.invoice(venue.approved_store(), amount_usd="101")
+    invoice = venue.invoice(venue.approved_store(), amount="101")
 
     # 50 lots at 2000.00 bring 100 USD; the last dollar is half a lot at 1999.00, and a bit more.
-    assert invoice.lots == 51
-    assert invoice.amount_due == "0.05050026"
-    assert invoice.amount_due_raw == str(5_050_026 * 10**10)
-    assert invoice.expected.proceeds == "101.00001974"
+    way = option(invoice)
+    assert way.amount_due == "0.05050026"
+    assert way.amount_due_raw == str(5_050_026 * 10**10)
+    assert way.expected.proceeds == "101.00001974"
     fee = fee_pips(100 * DOLLAR, FEE_PPM) + fee_pips(100_001_974, FEE_PPM)
-    assert invoice.expected.fee == "0.25250004" and fee == 25_250_004
-    assert invoice.expected.net == "100.7475197"
-    assert invoice.rate == "1999.99009391"
+    assert way.expected.fee == "0.25250004" and fee == 25_250_004
+    assert way.expected.net == "100.7475197"
+    assert way.rate == "1999.99009391"
 
 
 def test_a_sale_ends_final_with_every_unit_accounted_for(world):
@@ -64,7 +65,7 @@ def test_a_sale_ends_final_with_every_unit_accounted_for(world):
     store = venue.approved_store()
     maker_before = venue.pips(MAKER, TOKEN), venue.pips(MAKER, USD)
 
-    invoice = paid(world, venue.invoice(store, amount_usd="101.999"))
+    invoice = paid(world, venue.invoice(store, amount="101.999"))
     world.trades_are("final")
     venue.tick()
     invoice = venue.merchants.reader.invoice(invoice.id)
@@ -111,8 +112,9 @@ def test_the_order_is_signed_by_the_session_key_within_the_merchants_slippage(wo
 def test_nothing_is_promised_that_the_book_cannot_pay(world):
     venue = world.venue
     store = venue.approved_store()
-    deep = 50 * 2 * DOLLAR + 500 * 199_900 * TICK
-    assert venue.invoice(store, amount_usd=str(deep // DOLLAR)).lots == 550
+    whole = 50 * 200_000 * TICK + 500 * 199_900 * TICK
+    assert whole == 1099_50 * DOLLAR // 100
+    assert due_raw(venue.invoice(store, amount="1099.5")) == 550 * 10**15
 
     request = venue.merchants.create_invoice
     for amount, token, outcome in [
@@ -123,17 +125,19 @@ def test_nothing_is_promised_that_the_book_cannot_pay(world):
         ("0.000000001", "TOKEN", Outcome.MALFORMED),
         ("5", "WAT", Outcome.UNKNOWN_TOKEN),
     ]:
-        answer = request(store.store_id, InvoiceRequest(amount, token))
+        answer = request(store.store_id, InvoiceRequest(amount, tokens=(token,)))
         assert isinstance(answer, Rejection) and answer.outcome == outcome, (amount, token)
-    assert request("sto_none", InvoiceRequest("5", "TOKEN")).outcome == Outcome.UNKNOWN_STORE
+    assert (
+        request("sto_none", InvoiceRequest("5", tokens=("TOKEN",))).outcome == Outcome.UNKNOWN_STORE
+    )
     assert venue.types(store) == ["invoice.created"], "a refusal leaves nothing behind"
 
 
 def test_a_stablecoin_payment_needs_no_conversion(world):
     venue = world.venue
     store = venue.approved_store()
-    invoice = venue.invoice(store, amount_usd="12.34", token="USD")
-    assert (invoice.amount_due, invoice.amount_due_raw) == ("12.34", "12340000")
+    invoice = venue.invoice(store, amount="12.34", token="USD")
+    assert (option(invoice).amount_due, option(invoice).amount_due_raw) == ("12.34", "12340000")
 
     world.transfer(address_bytes(invoice.deposit_address), due_raw(invoice), token=USD)
     world.confirm(CONFIRMATIONS)
@@ -150,10 +154,11 @@ def test_a_stablecoin_payment_needs_no_conversion(world):
 def test_a_partial_payment_waits_then_expires_and_is_kept(world):
     venue = world.venue
     store = venue.approved_store()
-    invoice = venue.invoice(store, amount_usd="50")
+    invoice = venue.invoice(store, amount="50")
 
     half = paid(world, invoice, raw=10 * 10**15)
-    assert (half.status, half.received, half.remaining) == ("new", "0.01", "0.015")
+    assert (half.status, half.received, half.remaining) == ("new", "20", "30")
+    assert (option(half).received, option(half).remaining) == ("0.01", "0.015")
     assert world.sweeps_wanted == {}, "one sweep costs less than two"
 
     world.pass_time(901)
@@ -162,7 +167,7 @@ def test_a_partial_payment_waits_then_expires_and_is_kept(world):
     venue.tick()
     end = venue.merchants.reader.invoice(invoice.id)
     assert (end.status, end.exception) == ("expired", "paid_partial")
-    assert end.credited == "0.01" and end.conversions == []
+    assert option(end).credited == "0.01" and end.conversions == []
     assert sole(end.payments).status == "final"
     assert venue.pips(MERCHANT, TOKEN) == 10 * LOT, "kept as token on the merchant's account"
     assert venue.types(store)[-2:] == ["invoice.expired", "invoice.short"]
@@ -171,7 +176,7 @@ def test_a_partial_payment_waits_then_expires_and_is_kept(world):
 
 def test_two_halves_settle_like_one_payment(world):
     venue = world.venue
-    invoice = venue.invoice(venue.approved_store(), amount_usd="50")
+    invoice = venue.invoice(venue.approved_store(), amount="50")
     paid(world, invoice, raw=10 * 10**15)
     whole = paid(world, invoice, raw=15 * 10**15)
     assert (whole.status, whole.exception, whole.remaining) == ("settled", "none", "0")
@@ -181,7 +186,7 @@ def test_two_halves_settle_like_one_payment(world):
 
 def test_an_overpayment_is_converted_whole_and_its_dust_reported(world):
     venue = world.venue
-    invoice = venue.invoice(venue.approved_store(), amount_usd="50")
+    invoice = venue.invoice(venue.approved_store(), amount="50")
     over = paid(world, invoice, raw=30 * 10**15 + 123 * 10**10 + 77)
     assert (over.status, over.exception) == ("settled", "paid_over")
     assert sole(over.conversions).sold == "0.03"
@@ -193,7 +198,7 @@ def test_an_overpayment_is_converted_whole_and_its_dust_reported(world):
 def test_what_comes_on_top_after_settlement_is_converted_too(world):
     venue = world.venue
     store = venue.approved_store()
-    invoice = venue.invoice(store, amount_usd="50")
+    invoice = venue.invoice(store, amount="50")
     paid(world, invoice)
     more = paid(world, invoice, raw=5 * 10**15)
     assert (more.status, more.exception) == ("settled", "paid_over")
@@ -205,7 +210,7 @@ def test_what_comes_on_top_after_settlement_is_converted_too(world):
 def test_a_late_payment_that_is_still_worth_its_price_settles_and_is_sold(world):
     venue = world.venue
     store = venue.approved_store()
-    invoice = venue.invoice(store, amount_usd="100")
+    invoice = venue.invoice(store, amount="100")
     world.pass_time(901)
     venue.tick()
     assert venue.merchants.reader.invoice(invoice.id).status == "expired"
@@ -216,7 +221,7 @@ def test_a_late_payment_that_is_still_worth_its_price_settles_and_is_sold(world)
 
 def test_a_payment_mined_in_time_and_seen_late_keeps_its_price(world):
     venue = world.venue
-    invoice = venue.invoice(venue.approved_store(), amount_usd="50")
+    invoice = venue.invoice(venue.approved_store(), amount="50")
     world.transfer(address_bytes(invoice.deposit_address), due_raw(invoice), confirmations=3)
     world.pass_time(3600)
     venue.tick()
@@ -229,7 +234,7 @@ def test_a_payment_mined_in_time_and_seen_late_keeps_its_price(world):
 def test_an_orphaned_payment_reopens_the_invoice_and_counts_once_when_it_returns(world):
     venue = world.venue
     store = venue.approved_store()
-    invoice = venue.invoice(store, amount_usd="50")
+    invoice = venue.invoice(store, amount="50")
     sent = world.transfer(address_bytes(invoice.deposit_address), due_raw(invoice))
     venue.watch()
     assert venue.merchants.payment_orphaned(sent.tx_hash, sent.log_index)
@@ -244,7 +249,7 @@ def test_an_orphaned_payment_reopens_the_invoice_and_counts_once_when_it_returns
     venue.settle_sweeps()
     venue.tick()
     end = venue.merchants.reader.invoice(invoice.id)
-    assert (end.status, end.credited) == ("settled", invoice.amount_due)
+    assert (end.status, option(end).credited) == ("settled", option(invoice).amount_due)
     assert not venue.merchants.payment_orphaned(b"\x00" * 32, 0)
     assert venue.merchants.payment_orphaned(sent.tx_hash, 0)
     assert venue.merchants.reader.invoice(invoice.id).status == "settled", "what is booked stays"
@@ -252,7 +257,7 @@ def test_an_orphaned_payment_reopens_the_invoice_and_counts_once_when_it_returns
 
 def test_what_never_becomes_final_ends_invalid_and_revives_only_when_booked(world):
     venue = world.venue
-    invoice = venue.invoice(venue.approved_store(), amount_usd="50")
+    invoice = venue.invoice(venue.approved_store(), amount="50")
     world.transfer(address_bytes(invoice.deposit_address), due_raw(invoice))
     venue.watch()
     world.pass_time(24 * 3600 + 1)
@@ -270,8 +275,8 @@ def test_what_never_becomes_final_ends_invalid_and_revives_only_when_booked(worl
 def test_a_thin_book_is_tried_again_and_the_rest_is_held(world):
     venue = world.venue
     store = venue.approved_store(slippage_ppm=0)
-    first = venue.invoice(store, amount_usd="100")
-    second = venue.invoice(store, amount_usd="100")
+    first = venue.invoice(store, amount="100")
+    second = venue.invoice(store, amount="100")
     paid(world, first)
     venue.quote(Side.BUY, 200_000, 20)
     starved = paid(world, second)
@@ -293,8 +298,8 @@ def test_a_thin_book_is_tried_again_and_the_rest_is_held(world):
 def test_the_rest_is_sold_when_bids_come_back(world):
     venue = world.venue
     store = venue.approved_store(slippage_ppm=0)
-    first = venue.invoice(store, amount_usd="100")
-    second = venue.invoice(store, amount_usd="100")
+    first = venue.invoice(store, amount="100")
+    second = venue.invoice(store, amount="100")
     paid(world, first)
     starved = paid(world, second)
     assert sole(starved.conversions).sold == "0"
@@ -308,21 +313,21 @@ def test_the_rest_is_sold_when_bids_come_back(world):
 def test_a_floor_price_of_the_wallet_binds_us(world):
     venue = world.venue
     store = venue.approved_store(floor_price=1995 * DOLLAR, slippage_ppm=10_000)
-    paid(world, venue.invoice(store, amount_usd="50"))
+    paid(world, venue.invoice(store, amount="50"))
     order = decode(world.entries[-1][1])
     assert order.quote_amount == 25 * 199_500 * TICK, "not a hundredth under 2000.00"
 
 
 def test_deposits_into_other_accounts_with_our_ref_are_not_ours(world):
     venue = world.venue
-    invoice = venue.invoice(venue.approved_store(), amount_usd="50")
+    invoice = venue.invoice(venue.approved_store(), amount="50")
     venue.fund(MAKER, TOKEN, 25 * LOT, ref=bytes.fromhex(invoice.ref[2:]))
-    assert venue.merchants.reader.invoice(invoice.id).credited == "0"
+    assert option(venue.merchants.reader.invoice(invoice.id)).credited == "0"
 
 
 def test_another_token_at_the_address_is_swept_and_shown_and_not_counted(world):
     venue = world.venue
-    invoice = venue.invoice(venue.approved_store(), amount_usd="50")
+    invoice = venue.invoice(venue.approved_store(), amount="50")
     address = address_bytes(invoice.deposit_address)
     world.transfer(address, 5 * 10**6, token=USD)
     world.transfer(address, 10**18, token=b"\xee" * 20)
@@ -343,7 +348,7 @@ def test_another_token_at_the_address_is_swept_and_shown_and_not_counted(world):
 def test_two_stores_of_one_wallet_never_share_a_nonce(world):
     venue = world.venue
     stores = [venue.approved_store(), venue.approved_store()]
-    invoices = [venue.invoice(store, amount_usd="20") for store in stores]
+    invoices = [venue.invoice(store, amount="20") for store in stores]
     for invoice in invoices:
         world.transfer(address_bytes(invoice.deposit_address), due_raw(invoice), confirmations=3)
     venue.watch()

@@ -31,7 +31,7 @@ def told(world, word):
 def sold(world):
     """Sell an invoice; return it, and forget what was asked meanwhile."""
     store = world.venue.approved_store()
-    invoice = paid(world, world.venue.invoice(store, amount_usd="50"))
+    invoice = paid(world, world.venue.invoice(store, amount="50"))
     world.venue.tick()
     world.venue.asked = 0
     return store, invoice
@@ -55,7 +55,7 @@ def test_what_was_read_is_told_and_nobody_asks(world):
 def test_news_that_come_before_the_trade_is_read_are_not_lost(world, word):
     venue = world.venue
     store = venue.approved_store()
-    invoice = venue.invoice(store, amount_usd="50")
+    invoice = venue.invoice(store, amount="50")
     venue.reads_late = True
     paid(world, invoice)
     venue.read()  # The deposit; the sale follows.
@@ -90,7 +90,7 @@ def test_a_bust_that_is_read_after_the_news_of_its_batch_still_takes_it_back(wor
 def test_a_trade_whose_bust_is_known_when_it_is_read_is_taken_back_once(world):
     venue = world.venue
     store = venue.approved_store()
-    invoice = venue.invoice(store, amount_usd="50")
+    invoice = venue.invoice(store, amount="50")
     venue.reads_late = True
     paid(world, invoice)
     venue.read()

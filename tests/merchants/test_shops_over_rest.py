@@ -114,8 +114,8 @@ def test_a_store_is_made_approved_and_read(client, world, shop):
 def test_an_invoice_is_made_once_and_found_again(client, selling):
     _, headers = selling
     body = {
-        "amount_usd": "101.00",
-        "token": "TOKEN",
+        "amount": "101.00",
+        "tokens": ["TOKEN"],
         "order_id": "1042",
         "metadata": {"cart": [1, {"unknown": None}]},
     }
@@ -123,13 +123,14 @@ def test_an_invoice_is_made_once_and_found_again(client, selling):
     made = client.post("/v1/invoices", json=body, headers=keyed)
     invoice = made.json()
     assert made.status_code == 201
-    assert invoice["amount_usd"] == "101" and invoice["amount_due"] == "0.05050026"
+    assert (invoice["amount"], invoice["currency"], invoice["price"]) == ("101.00", "USD", "101")
+    assert invoice["options"][0]["amount_due"] == "0.05050026"
     assert invoice["metadata"] == body["metadata"]
     assert invoice["checkout_url"] == f"http://shop.test/checkout/{invoice['id']}"
 
     again = client.post("/v1/invoices", json=body, headers=keyed)
     assert again.json() == invoice and again.headers["Idempotent-Replayed"] == "true"
-    other = client.post("/v1/invoices", json={**body, "amount_usd": "102"}, headers=keyed)
+    other = client.post("/v1/invoices", json={**body, "amount": "102"}, headers=keyed)
     assert (other.status_code, other.json()["outcome"]) == (409, "IDEMPOTENCY_CONFLICT")
 
     assert client.get(f"/v1/invoices/{invoice['id']}", headers=headers).json() == invoice
@@ -145,7 +146,7 @@ def test_invoices_come_in_pages_without_a_gap_or_a_double(client, world, selling
     _, headers = selling
     made = []
     for number in range(7):
-        body = {"amount_usd": "5", "token": "TOKEN", "order_id": str(number % 2)}
+        body = {"amount": "5", "tokens": ["TOKEN"], "order_id": str(number % 2)}
         made.append(client.post("/v1/invoices", json=body, headers=headers).json()["id"])
         if number % 3 == 2:
             world.pass_time(1)  # Of one moment come three, ordered by their names.
@@ -169,7 +170,7 @@ def test_invoices_come_in_pages_without_a_gap_or_a_double(client, world, selling
 
 def test_a_list_of_invoices_waits_for_no_writer(world, client, selling):
     store_id, headers = selling
-    client.post("/v1/invoices", json={"amount_usd": "5", "token": "TOKEN"}, headers=headers)
+    client.post("/v1/invoices", json={"amount": "5", "tokens": ["TOKEN"]}, headers=headers)
     with world.venue.database.begin():  # Somebody has the write lock.
         assert len(client.get("/v1/invoices", headers=headers).json()["invoices"]) == 1
         assert len(world.venue.merchants.reader.events_after(store_id, 0)) == 1
@@ -177,7 +178,7 @@ def test_a_list_of_invoices_waits_for_no_writer(world, client, selling):
 
 def test_another_stores_objects_do_not_exist(client, selling):
     store_id, headers = selling
-    body = {"amount_usd": "5", "token": "TOKEN"}
+    body = {"amount": "5", "tokens": ["TOKEN"]}
     invoice = client.post("/v1/invoices", json=body, headers=headers).json()
     other = client.post("/v1/stores", json=NEW_STORE, headers=bearer(OPERATOR_TOKEN)).json()
     stranger = bearer(other["api_key"])
@@ -203,10 +204,10 @@ def test_without_a_key_nothing_is_told(client, shop, headers):
 @pytest.mark.parametrize(
     "change",
     [
-        {"amount_usd": 5},
-        {"amount_usd": "5,00"},
-        {"amount_usd": "0"},
-        {"amount_usd": "1" * 40},
+        {"amount": 5},
+        {"amount": "5,00"},
+        {"amount": "0"},
+        {"amount": "1" * 40},
         {"surprise": 1},
         {"metadata": [1]},
         {"metadata": {"long": "x" * 5000}},
@@ -217,7 +218,7 @@ def test_without_a_key_nothing_is_told(client, shop, headers):
 )
 def test_bad_input_changes_nothing(client, shop, change):
     _, headers = shop
-    body = {"amount_usd": "5", "token": "TOKEN", **change}
+    body = {"amount": "5", "tokens": ["TOKEN"], **change}
     answer = client.post("/v1/invoices", json=body, headers=headers)
     assert (answer.status_code, answer.json()["outcome"]) == (400, "MALFORMED")
     assert client.get("/v1/invoices", headers=headers).json()["invoices"] == []
@@ -226,7 +227,7 @@ def test_bad_input_changes_nothing(client, shop, change):
 def test_what_the_book_cannot_pay_is_said_plainly(client, shop):
     _, headers = shop
     answer = client.post(
-        "/v1/invoices", json={"amount_usd": "999999", "token": "TOKEN"}, headers=headers
+        "/v1/invoices", json={"amount": "999999", "tokens": ["TOKEN"]}, headers=headers
     )
     assert (answer.status_code, answer.json()["outcome"]) == (503, "NO_QUOTE")
 
@@ -249,9 +250,7 @@ def test_what_bounds_a_shops_money_is_shown_and_a_floor_of_nothing_is_refused(cl
 
 def test_an_invoice_that_could_not_be_sold_is_refused_with_the_reason(client, shop):
     _, headers = shop
-    answer = client.post(
-        "/v1/invoices", json={"amount_usd": "5", "token": "TOKEN"}, headers=headers
-    )
+    answer = client.post("/v1/invoices", json={"amount": "5", "tokens": ["TOKEN"]}, headers=headers)
     assert (answer.status_code, answer.json()["outcome"]) == (409, "CANNOT_SELL")
     assert "not approved" in answer.json()["why"]
 
@@ -263,7 +262,7 @@ def test_markup_in_names_is_only_text_on_the_page(client, shop, world):
         headers=bearer(OPERATOR_TOKEN),
     )
     approve(client, answer.json())
-    body = {"amount_usd": "5", "token": "TOKEN", "order_id": '"><img src=x onerror=alert(1)>'}
+    body = {"amount": "5", "tokens": ["TOKEN"], "order_id": '"><img src=x onerror=alert(1)>'}
     invoice = client.post("/v1/invoices", json=body, headers=bearer(answer.json()["api_key"]))
     page = client.get(f"/checkout/{invoice.json()['id']}")
     assert page.status_code == 200
@@ -277,7 +276,7 @@ def test_markup_in_names_is_only_text_on_the_page(client, shop, world):
 def test_found_bytes_that_are_no_text_were_a_fault_of_ours(client, shop, field):
     _, headers = shop
     value = b'{"name": "caf\xe9"}' if field == "metadata" else b'"caf\xe9"'
-    body = b'{"amount_usd": "5", "token": "TOKEN", "%b": %b}' % (field.encode(), value)
+    body = b'{"amount": "5", "tokens": ["TOKEN"], "%b": %b}' % (field.encode(), value)
     answer = client.post("/v1/invoices", content=body, headers=headers)
     assert (answer.status_code, answer.json()["outcome"]) == (400, "MALFORMED")
 
@@ -289,7 +288,7 @@ def test_settings_are_changed_one_by_one_and_within_their_bounds(client, selling
     change = {"name": "Tea", "invoice_lifetime_s": 60, "tolerance": "0.5"}
     changed = client.patch(path, json=change, headers=headers).json()
     assert changed == client.get(path, headers=headers).json() == before | change
-    body = {"amount_usd": "5", "token": "USD"}
+    body = {"amount": "5", "tokens": ["USD"]}
     made = client.post("/v1/invoices", json=body, headers=headers).json()
     assert made["expires_at"] - made["created_at"] == 60
     for wrong in ({"slippage_ppm": 10**6}, {"tolerance": "-1"}, {"wallet": "0x" + "11" * 20}):

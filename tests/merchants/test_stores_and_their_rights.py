@@ -9,7 +9,7 @@ from eth_account import Account
 from eth_account.messages import encode_typed_data
 
 from engine.types import Outcome
-from merchants.sales.invoices import InvoiceRequest
+from merchants.sales.asked import InvoiceRequest
 from merchants.stores.keyring import FileKeyring
 from merchants.stores.stores import StoreRequest
 from merchants.stores.typed import typed_grant
@@ -104,7 +104,7 @@ def test_a_secret_is_never_written_over(tmp_path):
 def test_many_creates_at_once_with_one_key_make_one_invoice(world):
     merchants = world.venue.merchants
     store = world.venue.approved_store()
-    request = InvoiceRequest("50", "TOKEN", order_id="7")
+    request = InvoiceRequest("50", tokens=("TOKEN",), order_id="7")
     with ThreadPoolExecutor(8) as pool:
         made = list(
             pool.map(lambda _: merchants.create_invoice(store.store_id, request, "k"), range(24))
@@ -113,7 +113,7 @@ def test_many_creates_at_once_with_one_key_make_one_invoice(world):
     assert sorted(answer.replayed for answer in made) == [False] + [True] * 23
     assert len(merchants.reader.list_invoices(store.store_id)) == 1
 
-    changed = merchants.create_invoice(store.store_id, request._replace(amount_usd="51"), "k")
+    changed = merchants.create_invoice(store.store_id, request._replace(amount="51"), "k")
     assert changed.outcome == Outcome.IDEMPOTENCY_CONFLICT
     other = world.venue.approved_store()
     again = merchants.create_invoice(other.store_id, request, "k")
@@ -122,7 +122,7 @@ def test_many_creates_at_once_with_one_key_make_one_invoice(world):
 
 def test_a_refused_create_does_not_use_up_its_key(world):
     merchants, store = world.venue.merchants, world.venue.approved_store()
-    dear = InvoiceRequest("999999", "TOKEN")
+    dear = InvoiceRequest("999999", tokens=("TOKEN",))
     assert merchants.create_invoice(store.store_id, dear, "k").outcome == Outcome.NO_QUOTE
-    cheap = InvoiceRequest("9", "TOKEN")
+    cheap = InvoiceRequest("9", tokens=("TOKEN",))
     assert not merchants.create_invoice(store.store_id, cheap, "k").replayed

@@ -67,18 +67,18 @@ def nets(world, store):
 def test_a_threshold_gathers_until_it_is_worth_a_sale(world):
     store = store_of(world, THRESHOLD)
     for _ in range(2):
-        shown = paid(world, world.venue.invoice(store, amount_usd="25"))
+        shown = paid(world, world.venue.invoice(store, "25"))
         assert (shown.status, shown.conversions) == ("settled", [])
     assert lots_in_journal(world) == []
     world.restart()
-    paid(world, world.venue.invoice(store, amount_usd="25"))
+    paid(world, world.venue.invoice(store, "25"))
     assert lots_in_journal(world) == [37], "12.5 lots of each"
     assert sorted(nets(world, store)) == [2_394_000_000, 2_493_750_000, 2_493_750_000]
 
 
 def test_what_is_gathered_is_sold_when_it_is_old(world):
     store = store_of(world, THRESHOLD)
-    paid(world, world.venue.invoice(store, amount_usd="50"))
+    paid(world, world.venue.invoice(store, "50"))
     let_pass(world, 3590)
     assert lots_in_journal(world) == []
     let_pass(world, 20)
@@ -90,9 +90,9 @@ def test_what_is_gathered_is_sold_when_it_is_old(world):
 def test_a_run_over_time_is_sold_in_slices_each_at_its_price(world):
     bids_again(world)
     store = store_of(world, TWAP)
-    paid(world, world.venue.invoice(store, amount_usd="100"))
+    paid(world, world.venue.invoice(store, "100"))
     assert lots_in_journal(world) == [10]
-    paid(world, world.venue.invoice(store, amount_usd="40"))
+    paid(world, world.venue.invoice(store, "40"))
     assert lots_in_journal(world) == [10], "it joins the run"
     for _ in range(2):
         let_pass(world, 61)
@@ -101,13 +101,13 @@ def test_a_run_over_time_is_sold_in_slices_each_at_its_price(world):
         let_pass(world, 61)
     assert lots_in_journal(world) == [10, 15, 15, 15, 15]
     assert world.venue.pips(MERCHANT, TOKEN) == 0 and sum(nets(world, store))
-    paid(world, world.venue.invoice(store, amount_usd="20"))
+    paid(world, world.venue.invoice(store, "20"))
     assert lots_in_journal(world)[-1] == 2, "a new run"
 
 
 def test_a_part_of_each_payment_stays_as_it_came(world):
     store = store_of(world, KEEP)
-    shown = paid(world, world.venue.invoice(store, amount_usd="50"))
+    shown = paid(world, world.venue.invoice(store, "50"))
     assert sole(shown.conversions).sold == "0.018"
     given = sole(shown.gathered)
     assert (given.kept, given.waiting, given.amount) == ("0.00625", "0.00075", "0.007")
@@ -116,7 +116,7 @@ def test_a_part_of_each_payment_stays_as_it_came(world):
 
 def test_a_change_of_mind_sells_what_was_gathered(world):
     store = store_of(world, THRESHOLD)
-    paid(world, world.venue.invoice(store, amount_usd="50"))
+    paid(world, world.venue.invoice(store, "50"))
     world.venue.merchants.policies.change(store.store_id, PolicyRequest(PolicyKind.AT_ONCE))
     world.venue.tick()
     assert lots_in_journal(world) == [25]
@@ -131,7 +131,7 @@ def test_killed_at_any_step_the_same_is_sold(tmp_path, policy):
         world = World(directory)
         bids_again(world)
         store = store_of(world, policy)
-        invoices = [world.venue.invoice(store, amount_usd="45") for _ in range(2)]
+        invoices = [world.venue.invoice(store, "45") for _ in range(2)]
         before = world.crossings
         world.kill_at = None if kill_at is None else before + kill_at
         for invoice in invoices:
@@ -238,7 +238,7 @@ def test_a_policy_is_read_changed_and_tried_by_rest(world):
     assert "no trades" in nothing["note"]
     client.put(path, json={"kind": "at_once"}, headers=headers)
     for _ in range(2):
-        paid(world, world.venue.invoice(store, amount_usd="25"))
+        paid(world, world.venue.invoice(store, "25"))
     found = tried(kind="threshold", worth="40").json()
     assert [row["kind"] for row in found["policies"]] == ["at_once", "threshold"]
     assert (found["payments"], [row["sales"] for row in found["policies"]]) == (2, [2, 1])

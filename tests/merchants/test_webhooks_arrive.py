@@ -59,7 +59,7 @@ def test_the_reference_verifier_takes_ours_unmodified(world):
     assert told["data"]["sequence"] == 1
     assert told["data"]["invoice"]["id"] == invoice.id
     assert told["data"]["invoice"]["metadata"] == {"cart": [1, 2], "note": "é"}
-    assert told["data"]["invoice"]["amount_due"] == "50", "amounts are decimal strings"
+    assert told["data"]["invoice"]["price"] == "50", "amounts are decimal strings"
     with pytest.raises(WebhookVerificationError):
         Webhook(store.endpoint.secret).verify(body.replace(b'"50"', b'"51"'), headers)
 

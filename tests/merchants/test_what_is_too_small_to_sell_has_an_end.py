@@ -37,8 +37,8 @@ def test_found_a_rest_under_the_smallest_order_was_tried_eight_times_in_silence(
     """52 of 54 lots find a bid; the two that are left are 4 dollars where 10 are the least."""
     venue = world.venue
     store = venue.approved_store(slippage_ppm=0)
-    invoice = venue.invoice(store, amount_usd="100")
-    more = venue.invoice(store, amount_usd="100")
+    invoice = venue.invoice(store, amount="100")
+    more = venue.invoice(store, amount="100")
     for order_id in (1, 2):
         venue.cancel(MAKER_SECRET, order_id)
     venue.quote(Side.BUY, 200_000, 98)
@@ -63,10 +63,10 @@ def test_found_a_rest_under_the_smallest_order_was_tried_eight_times_in_silence(
 def test_what_comes_on_top_is_gathered_until_the_market_takes_it(world):
     venue = world.venue
     store = venue.approved_store()
-    invoice = venue.invoice(store, amount_usd="50")
+    invoice = venue.invoice(store, amount="50")
     paid(world, invoice, due_raw(invoice))
     small = paid(world, invoice, 4 * LOT_RAW)
-    assert (len(small.conversions), small.over) == (1, "0.004")
+    assert (len(small.conversions), small.over) == (1, "8")
     assert sole(small.gathered).waiting == "0.004"
     assert venue.types(store)[-1] == "invoice.paid_over"
     gathered = paid(world, invoice, 2 * LOT_RAW)

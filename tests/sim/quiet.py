@@ -6,6 +6,8 @@ from sqlalchemy import func, select
 
 from merchants.records.database import transaction
 from merchants.records.endpoints import Delivery
+from merchants.records.options import Option
+from merchants.records.shares import credited_pips
 from merchants.records.states import ConversionState, DeliveryState, InvoiceState
 from merchants.records.tables import Conversion, Event, Invoice
 from merchants.sales.invoices import least_pips
@@ -13,6 +15,7 @@ from settlement.outbox.actions import Action, ActionKind, ActionState
 from settlement.repair.reversals import withdrawal_of
 from settlement.watching.watcher import Deposited, ExitCancelled, ExitFinished, ExitRequested
 from tests.sim.ack_oracle import Violated
+from tests.sim.contract import Listed
 from tests.sim.disk import Disk
 from tests.sim.storage import SimStorage
 from tests.sim.venue import NS, Venue, sequencer_on
@@ -206,27 +209,34 @@ def _invoice_agrees(world: "World", invoice: Invoice) -> None:
         for log in sealed.logs:
             if log.address == terms.deployment.exchange and log.topics[-1] == invoice.ref:
                 credited[log.topics[2][12:]] += int.from_bytes(log.payload, "big")
-    if invoice.credited_pips != credited[invoice.token]:
-        found = credited[invoice.token]
-        raise Violated(f"I21: {invoice.id} credited {invoice.credited_pips}, on chain {found}")
-    lies = 0
-    for sealed in world.blocks.sealed:
-        for log in sealed.logs:
-            if log.address == invoice.token and len(log.topics) == 3:
-                sender, receiver = (topic[12:] for topic in log.topics[1:])
-                moved = int.from_bytes(log.payload, "big")
-                lies += moved * (receiver == invoice.deposit_address)
-                lies -= moved * (sender == invoice.deposit_address)
-    (token,) = (token for token in terms.tokens if token.address == invoice.token)
-    seen = lies // token.unit_scale if token.unit_scale > 0 else lies * -token.unit_scale
-    if invoice.seen_pips != seen:
-        raise Violated(f"I20: {invoice.id} counts {invoice.seen_pips} unswept, on chain are {seen}")
-    settled, full = invoice.state is InvoiceState.SETTLED, invoice.credited_pips >= invoice.due_pips
-    if settled and invoice.credited_pips < least_pips(invoice) and not invoice.late:
-        raise Violated(f"I20: {invoice.id} is settled with {invoice.credited_pips} pips")
+    for option in invoice.options:
+        (token,) = (token for token in terms.tokens if token.address == option.token)
+        _option_agrees(world, invoice, option, token, credited[option.token])
+    paid = credited_pips(invoice)
+    settled, full = invoice.state is InvoiceState.SETTLED, paid >= invoice.amount_pips
+    if settled and paid < least_pips(invoice) and not invoice.late:
+        raise Violated(f"I20: {invoice.id} is settled with {paid} pips")
     if full and not settled and not invoice.short_pips and invoice.judge_at_ns is None:
-        raise Violated(f"I20: {invoice.id} is {invoice.state} with {invoice.credited_pips} pips")
+        raise Violated(f"I20: {invoice.id} is {invoice.state} with {paid} pips")
     converted = sum(conversion.lots_filled for conversion in invoice.conversions)
     lots = sum(conversion.lots for conversion in invoice.conversions)
     if converted > lots:
         raise Violated(f"I21: {invoice.id} sold {converted} of {lots} lots")
+
+
+def _option_agrees(
+    world: "World", invoice: Invoice, option: Option, token: Listed, credited: int
+) -> None:
+    if option.credited_pips != credited:
+        raise Violated(f"I21: {invoice.id} credited {option.credited_pips}, on chain {credited}")
+    lies = 0
+    for sealed in world.blocks.sealed:
+        for log in sealed.logs:
+            if log.address == token.address and len(log.topics) == 3:
+                sender, receiver = (topic[12:] for topic in log.topics[1:])
+                moved = int.from_bytes(log.payload, "big")
+                lies += moved * (receiver == invoice.deposit_address)
+                lies -= moved * (sender == invoice.deposit_address)
+    seen = lies // token.unit_scale if token.unit_scale > 0 else lies * -token.unit_scale
+    if option.seen_pips != seen:
+        raise Violated(f"I20: {invoice.id} counts {option.seen_pips} unswept, on chain are {seen}")

@@ -4,7 +4,7 @@ from random import Random
 from typing import TYPE_CHECKING, Final
 
 from merchants.records.rejection import Rejection
-from merchants.sales.invoices import InvoiceRequest
+from merchants.sales.asked import InvoiceRequest
 from merchants.service import InvoiceCreated, StoreOpened
 from merchants.stores.stores import StoreRequest
 from merchants.webhooks.endpoints import EndpointRequest
@@ -92,8 +92,8 @@ class Shopping:
 
     def _ask_for_money(self, venue: Venue) -> None:
         _, store = self._dice.choice(self.stores)
-        token = self._dice.choice(("TOKEN", "TOKEN", "USD"))
-        request = InvoiceRequest(str(self._dice.choice((1, 5, 20))), token)
+        ways = self._dice.choice((("TOKEN",), ("USD", "TOKEN"), ("USD",)))
+        request = InvoiceRequest(str(self._dice.choice((1, 5, 20))), tokens=ways)
         key = f"order {len(self.invoices)}" if self._dice.random() < 0.5 else None
         created = venue.parts.merchants.create_invoice(store.store_id, request, key)
         if isinstance(created, InvoiceCreated):
@@ -103,11 +103,12 @@ class Shopping:
             self.world.count(f"invoice {created.outcome.name}")
 
     def _pay(self, created: InvoiceCreated) -> None:
-        """Pay by plain transfer: the sum, a part of it, more than it, with what it is priced in."""
+        """Pay by plain transfer: the sum, a part of it, more than it, in any of its options."""
         world, invoice = self.world, created.invoice
         tokens = dict(zip(("USD", "TOKEN"), world.blocks.machine.terms.tokens, strict=True))
-        token = tokens[invoice.token].address
-        raw = int(invoice.amount_due_raw)
+        option = self._dice.choice(invoice.options)
+        token = tokens[option.token].address
+        raw = int(option.amount_due_raw)
         raw = self._dice.choice((raw, raw, raw, raw // 2, raw // 3, raw + raw // 4))
         to = bytes.fromhex(invoice.deposit_address.removeprefix("0x"))
         for name, holder in (("mint", CUSTOMER), ("transfer", to)):

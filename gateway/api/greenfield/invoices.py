@@ -19,7 +19,7 @@ from gateway.http.body import body_of
 from merchants.documents.native import InvoiceDocument
 from merchants.documents.reader import INVOICES_MAX
 from merchants.records.states import InvoiceState
-from merchants.sales.invoices import InvoiceRequest
+from merchants.sales.asked import InvoiceRequest
 from merchants.stores.api_keys import Holder
 from merchants.stores.invoice_notes import Noted
 from merchants.stores.scopes import CREATE_INVOICES, MODIFY_INVOICES, VIEW_INVOICES, VIEW_SETTINGS
@@ -106,10 +106,10 @@ def _request_of(here: Greenfield, holder: Holder, body: CreateInvoice) -> Invoic
     checkout = body.checkout or Checkout()
     metadata = _metadata(body.metadata)
     tokens = [token_of(method) for method in checkout.payment_methods or ()]
-    settle = here.merchants.symbol_of(holder.store.settle)
     return InvoiceRequest(
-        amount_usd=amount,
-        token=tokens[0] if tokens else settle,
+        amount=amount,
+        currency=(body.currency or "").upper(),
+        tokens=tuple(tokens),
         order_id=_order_id(metadata),
         metadata=metadata,
         redirect_url=checkout.redirect_url or "",

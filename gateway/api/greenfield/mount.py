@@ -10,8 +10,8 @@ from gateway.api.shop_readers import Readers
 from gateway.http.clients import Clients
 from gateway.trading.budgets import ShopBudgets, ShopLimits
 from merchants.service import Merchants
+from merchants.webhooks.greenfield_words import NETWORK
 
-NETWORK: Final = "CHAIN"
 BUDGETS: Final = ShopBudgets()
 
 

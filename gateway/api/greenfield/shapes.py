@@ -68,8 +68,8 @@ def invoice_shape(invoice: InvoiceDocument, noted: Noted, public_url: str) -> Sh
     return {
         "id": invoice.id,
         "storeId": invoice.store_id,
-        "amount": invoice.amount_usd,
-        "currency": "USD",
+        "amount": invoice.amount,
+        "currency": invoice.currency,
         "type": "Standard",
         "checkoutLink": f"{public_url}/checkout/{invoice.id}",
         "createdTime": invoice.created_at,
@@ -93,30 +93,30 @@ def invoice_shape(invoice: InvoiceDocument, noted: Noted, public_url: str) -> Sh
 
 def payment_methods(invoice: InvoiceDocument, network: str) -> list[Shape]:
     """Return how an invoice may be paid, and was."""
-    method = method_of(invoice.token, network)
     return [
         {
-            "paymentMethodId": method,
-            "paymentMethod": method,
-            "cryptoCode": invoice.token,
-            "currency": invoice.token,
+            "paymentMethodId": method_of(option.token, network),
+            "paymentMethod": method_of(option.token, network),
+            "cryptoCode": option.token,
+            "currency": option.token,
             "activated": True,
             "destination": invoice.deposit_address,
             "paymentLink": None,
-            "rate": invoice.rate,
-            "amount": invoice.amount_due,
-            "due": invoice.remaining,
-            "totalPaid": invoice.received,
-            "paymentMethodPaid": invoice.received,
+            "rate": option.rate,
+            "amount": option.amount_due,
+            "due": option.remaining,
+            "totalPaid": option.received,
+            "paymentMethodPaid": option.received,
             "paymentMethodFee": "0",
             "networkFee": "0",
             "payments": [
                 _payment(payment, invoice)
                 for payment in invoice.payments
-                if payment.token == invoice.token
+                if payment.token == option.token
             ],
-            "additionalData": {"tokenAddress": invoice.token_address},
+            "additionalData": {"tokenAddress": option.token_address},
         }
+        for option in invoice.options
     ]
 
 

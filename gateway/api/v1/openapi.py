@@ -19,8 +19,10 @@ from gateway.api.v1 import (
     people_schemas,
     policy_schemas,
     refund_schemas,
+    report_schemas,
     schemas,
     shop_key_schemas,
+    shop_point_schemas,
     shop_schemas,
     verb_schemas,
     webhook_schemas,
@@ -29,6 +31,7 @@ from gateway.api.v1.login import Login
 from gateway.api.v1.orders import DryRun, PlaceOrder, Withdraw
 from gateway.api.v1.verbs import Amend, CancelAfter, CancelMany, PlaceMany, Replace
 from gateway.http.problems import PROBLEM_MEDIA_TYPE, Problem
+from merchants.reports import rows
 from settlement.audit.proofs import TradeProof
 
 SCHEMAS: Final = (
@@ -37,12 +40,15 @@ SCHEMAS: Final = (
     grant_schemas,
     policy_schemas,
     shop_key_schemas,
+    shop_point_schemas,
     webhook_schemas,
     verb_schemas,
     key_schemas,
     money_schemas,
     people_schemas,
     refund_schemas,
+    report_schemas,
+    rows,
 )
 
 TYPES: Final = (

@@ -8,6 +8,7 @@ from typing import Annotated, Any, Final
 import msgspec
 
 from gateway.api.v1.encoding import END, Address, Signature
+from gateway.api.v1.policy_schemas import ConversionPolicyBody
 from gateway.api.v1.shop_key_schemas import CreateKey
 from merchants.people.codes import CODE_CHARS_MAX
 from merchants.people.passkeys import NewPasskey, Octets, PasskeyAnswer
@@ -307,6 +308,12 @@ class Nothing(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
     """No parameters."""
 
 
+class NamedEndpoint(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
+    """A webhook's endpoint by its id; empty where a store has but one."""
+
+    endpoint_id: ShortId = ""
+
+
 class NamedPasskey(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
     """A passkey by its id."""
 
@@ -329,7 +336,8 @@ class NamedMemberRole(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
 PARAMETERS: Final[dict[str, type[msgspec.Struct]]] = {
     "payout.change": AskPayoutChange,
     "api-key.create": CreateKey,
-    "webhook-secret.rotate": Nothing,
+    "policy.change": ConversionPolicyBody,
+    "webhook-secret.rotate": NamedEndpoint,
     "invitation.create": Invite,
     "member.change": NamedMemberRole,
     "member.remove": NamedMember,

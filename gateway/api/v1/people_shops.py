@@ -7,7 +7,7 @@ ours; what gives power takes a confirmation of exactly that request (``Step-Up``
 
 from collections.abc import Mapping
 from types import MappingProxyType
-from typing import Final
+from typing import Any, Final
 
 import msgspec
 from fastapi import Request
@@ -39,6 +39,7 @@ CHANGES: Final[Mapping[tuple[str, str], str]] = MappingProxyType(
         ("POST", f"{_STORE}/grants"): "",
         ("POST", f"{_STORE}/grants/{{grant_id}}/approval"): "",
         ("DELETE", f"{_STORE}/grants/{{grant_id}}"): "",
+        ("PUT", f"{_STORE}/conversion-policy"): "policy.change",
         ("POST", f"{_STORE}/api-keys"): "api-key.create",
         ("DELETE", f"{_STORE}/api-keys/{{key_id}}"): "",
         ("POST", f"{_STORE}/webhooks/{{endpoint_id}}/secret"): "webhook-secret.rotate",
@@ -76,8 +77,10 @@ def _template(request: Request) -> str:
 async def _confirm(request: Request, gate: Gate, actor: Actor, kind: str) -> None:
     """Use up the confirmation of exactly this request."""
     body = await request.body() or b"{}"
+    path = {name: value for name, value in request.path_params.items() if name != "store_id"}
     try:
-        parameters = msgspec.json.decode(body, type=PARAMETERS[kind])
+        said = msgspec.json.decode(body, type=dict[str, Any])
+        parameters = msgspec.convert(said | path, PARAMETERS[kind])
     except DECODE_ERRORS as error:
         raise malformed(error) from None
     action = Action(kind, actor.store_id, canonical(parameters))

@@ -11,6 +11,7 @@ from engine.types import PPM
 from gateway.api.v1.encoding import END, Address
 from gateway.api.v1.grant_schemas import Amount, GrantReply, KeyLifetime, Symbol
 from merchants.documents.native import ConversionDocument, EventDocument, InvoiceDocument
+from merchants.sales.offers import OPTIONS_MAX
 from merchants.stores.grants import KEY_LIFETIME_S
 from merchants.stores.typed import TypedMessage
 from settlement.audit.proofs import TradeProof
@@ -57,13 +58,19 @@ class ChangeStore(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
 
 
 class CreateInvoice(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
-    """A new invoice; ``token`` is what the customer pays with. ``metadata`` comes back as sent."""
+    """A new invoice of ``amount`` in ``currency``, which is the store's stablecoin unless it is
+    given: that, or a token that has a market with it. ``tokens`` are what the customer may pay
+    with, none for all that the store accepts. With ``unique_order_id`` another invoice of the same
+    order is refused; null leaves it to the store's setting. ``metadata`` comes back as sent.
+    """
 
-    amount_usd: Amount
-    token: Annotated[str, msgspec.Meta(min_length=1, max_length=16)]
+    amount: Amount
+    currency: Annotated[str, msgspec.Meta(max_length=16)] = ""
+    tokens: Annotated[list[Symbol], msgspec.Meta(max_length=OPTIONS_MAX)] = []
     order_id: Annotated[str, msgspec.Meta(max_length=128)] = ""
     metadata: msgspec.Raw = msgspec.field(default_factory=lambda: msgspec.Raw(b"{}"))
     redirect_url: Url = ""
+    unique_order_id: bool | None = None
 
 
 class StoreReply(msgspec.Struct, frozen=True):

@@ -12,7 +12,15 @@ from msgspec.json import encode
 from engine.types import MONEY_MAX, Outcome
 from gateway.api.budget_headers import note
 from gateway.api.shop_readers import Readers
-from gateway.api.v1 import policies, shop_grants, shop_keys, shop_refunds, shop_webhooks
+from gateway.api.v1 import (
+    policies,
+    reports,
+    shop_grants,
+    shop_keys,
+    shop_points,
+    shop_refunds,
+    shop_webhooks,
+)
 from gateway.api.v1.encoding import address
 from gateway.api.v1.openapi import Answer, documented
 from gateway.api.v1.people_access import Gate
@@ -56,7 +64,7 @@ from merchants.records.amounts import decimal_of_pips
 from merchants.records.grants import Grant
 from merchants.records.states import InvoiceState
 from merchants.records.tables import Store
-from merchants.sales.invoices import InvoiceRequest
+from merchants.sales.asked import InvoiceRequest
 from merchants.service import Merchants, StoreOpened
 from merchants.stores.scopes import (
     CREATE_INVOICES,
@@ -108,6 +116,8 @@ def merchants_router(
     mounted.include_router(shop_keys.router)
     mounted.include_router(shop_webhooks.router)
     mounted.include_router(shop_refunds.router)
+    mounted.include_router(reports.router)
+    mounted.include_router(shop_points.router)
     return mounted
 
 
@@ -390,9 +400,11 @@ def _invoice_request(body: CreateInvoice) -> InvoiceRequest:
             Outcome.MALFORMED, f"metadata is a JSON object of at most {METADATA_SIZE_MAX} bytes"
         )
     return InvoiceRequest(
-        amount_usd=body.amount_usd,
-        token=body.token,
+        amount=body.amount,
+        currency=body.currency,
+        tokens=tuple(body.tokens),
         order_id=body.order_id,
         metadata=metadata.decode(),
         redirect_url=body.redirect_url,
+        unique_order=body.unique_order_id,
     )

@@ -70,7 +70,7 @@ addEventListener("eip6963:announceProvider", ({ detail }) => {
 });
 
 // The wallet of an account, wherever it is: asked for where this tab does not know it yet.
-walletsBy(async (wanted) => {
+async function walletOf(wanted) {
   const providers = [...found.values()].map(({ provider }) => provider);
   if (document.body.dataset.sandbox === "yes") providers.push(demoProvider());
   for (const provider of providers) {
@@ -79,7 +79,8 @@ walletsBy(async (wanted) => {
     if (account) return { provider, account };
   }
   throw new Error(t("wallet_missing", { wallet: wanted }));
-});
+}
+walletsBy(walletOf);
 
 async function byWallet(provider) {
   const [address] = await provider.request({ method: "eth_requestAccounts" });
@@ -181,7 +182,7 @@ async function show() {
   shown.replaceChildren(element("h1", { id: "heading", tabIndex: -1 }, t(`section_${name}`)));
   await attempt(async () => {
     const again = () => show();
-    const context = { me: here.me, store: here.store, may, attempt, again, tell, begin };
+    const context = { me: here.me, store: here.store, may, attempt, again, tell, begin, walletOf };
     const nodes = await SECTIONS[name][0](context);
     if (turn !== here.turn) return;
     shown.append(...nodes);

@@ -9,7 +9,7 @@ import { locale, t } from "./words.js";
 const PAGES_MAX = 8;
 const STATES = ["new", "processing", "settled", "expired", "invalid"];
 
-const amountOf = (invoice) => invoice.amount ?? invoice.amount_usd;
+const amountOf = (invoice) => invoice.amount;
 const currencyOf = (invoice) => invoice.currency ?? "USD";
 const money = (text, currency) => element("span", { title: `${text} ${currency}` },
   `${withCents(text, currency)} ${currency}`);
@@ -163,7 +163,9 @@ export async function conversions() {
 
 // Against the middle of the book where the sale says it, else against the price locked for it.
 function spreadOf(row, sale) {
-  const price = sale.mid ?? row.rate;
+  const [base] = sale.market.split("-");
+  const locked = row.rate ?? row.options?.find(({ token }) => token === base)?.rate;
+  const price = sale.mid ?? locked;
   const points = price && !isZero(sale.sold) ? basisPoints(sale.proceeds, sale.sold, price) : null;
   return points === null ? "–" : t("basis_points", { points });
 }

@@ -9,8 +9,9 @@ import { locale, t } from "./words.js";
 
 export async function account(context) {
   const { me } = context;
-  const [{ sessions }, own] = await Promise.all([
-    get("/v1/people/sessions"), get("/v1/people/audit-log?limit=25")]);
+  const [{ sessions }, own, { sign_up: signUp }, { markets }] = await Promise.all([
+    get("/v1/people/sessions"), get("/v1/people/audit-log?limit=25"), get("/v1/people/nonce"),
+    get("/v1/markets")]);
   const warnings = [];
   if (me.recovered) warnings.push(t("recovered"));
   if (me.passkeys.length < 2) warnings.push(t("two_passkeys"));
@@ -18,6 +19,7 @@ export async function account(context) {
   return [
     ...warnings.map((text) => element("p", { className: "warning" }, text)),
     card(null, facts([["wallet", element("code", {}, me.wallet ?? t("none"))]]), naming(context)),
+    ...(signUp ? [making(context, markets)] : []),
     passkeys(context), codes(context), recovery(context), sessionsCard(context, sessions),
     card("section_log", logTable(own.rows)),
   ];
@@ -30,6 +32,37 @@ function naming({ me, attempt, begin }) {
     await ask("PATCH", "/v1/people/me", { name });
     await begin();
   }));
+}
+
+// A store for one's own wallet: then the wallet signs what the store may sell for it.
+function making({ me, attempt, begin, walletOf }, markets) {
+  const place = element("div", {});
+  const name = element("input", { name: "name", maxLength: 80, required: true });
+  const settle = element("select", { name: "settle" },
+    ...[...new Set(markets.map(({ quote }) => quote.symbol))].map((one) =>
+      element("option", { value: one }, one)));
+  const tokens = element("fieldset", {}, element("legend", {}, t("tokens")),
+    ...[...new Set(markets.map(({ base }) => base.symbol))].map((one) =>
+      element("label", { className: "choice" },
+        element("input", { type: "checkbox", name: "tokens", value: one, checked: true }),
+        element("span", {}, one))));
+  const url = element("input", { name: "webhook_url", type: "url", autocomplete: "off" });
+  const fields = [field("name", name), field("settle", settle), tokens, field("endpoint", url)];
+  return card("store_new", form("store_make", fields, (_, made) => attempt(async () => {
+    const given = new FormData(made);
+    const told = await ask("POST", "/v1/stores", { wallet: me.wallet, name: given.get("name"),
+      settle: given.get("settle"), tokens: given.getAll("tokens"),
+      webhook_url: given.get("webhook_url") });
+    place.replaceChildren(shownOnce("shown_once",
+      [told.api_key, told.webhook_secret].filter(Boolean).join("\n")));
+    const { provider, account: signer } = await walletOf(me.wallet);
+    for (const { id, grant } of told.grants) {
+      const signature = await provider.request({
+        method: "eth_signTypedData_v4", params: [signer, JSON.stringify(grant)] });
+      await ask("POST", `/v1/stores/${told.id}/grants/${id}/approval`, { signature });
+    }
+    place.append(button("store_show", () => begin()));
+  })), place);
 }
 
 function passkeys({ me, attempt, begin, tell }) {

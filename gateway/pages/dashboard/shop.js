@@ -73,14 +73,21 @@ export async function webhooks({ store, may, attempt, again, tell }) {
       await again();
       tell(t("redelivered"));
     })) : "");
-  const parts = [card(null, facts([
-    ...(endpoints.length ? [] : [["endpoint", t("none")]]),
-    ...endpoints.flatMap(({ url, enabled }) => [
-      ["endpoint", code(url)],
-      ["webhook_health", t(enabled ? "webhook_on" : "webhook_off")],
-    ]),
-    ["webhook_failed", `${failed.length} / ${deliveries.length}`],
-  ])),
+  const place = element("div", {});
+  const renew = (row) => button("secret_new", () => attempt(async () => {
+    const stepUp = await confirmed("webhook-secret.rotate", store.id, { endpoint_id: row.id });
+    const made = await ask("POST", `${path}/webhooks/${row.id}/secret`, {}, stepUp);
+    place.replaceChildren(shownOnce("shown_once", made.webhook_secret));
+  }));
+  const parts = [card(null,
+    table(["endpoint", "webhook_health", ""], endpoints.map((row) => [
+      code(row.url),
+      state(row.enabled ? "live" : "dead", t(row.enabled ? "webhook_on" : "webhook_off")),
+      may(WEBHOOKS) ? renew(row) : "",
+    ]), "no_endpoints"),
+    place,
+    facts([["webhook_failed", `${failed.length} / ${deliveries.length}`]]),
+    element("p", { className: "note" }, t("secret_told"))),
   card("deliveries", table(["what", "status", "attempts", "answer", ""],
     deliveries.map((row) => [
       row.type,
@@ -89,18 +96,10 @@ export async function webhooks({ store, may, attempt, again, tell }) {
       row.last_status ? String(row.last_status) : row.last_error || "–",
       again_(row),
     ]), "no_deliveries"))];
-  for (const { id, url } of may(WEBHOOKS) ? endpoints : []) {
-    const place = element("div", {});
-    parts.push(card("webhook_secret", element("p", { className: "note" }, t("secret_told")),
-      element("p", {}, code(url)),
-      button("secret_new", () => attempt(async () => {
-        const stepUp = await confirmed("webhook-secret.rotate", store.id);
-        const made = await ask("POST", `${path}/webhooks/${id}/secret`, {}, stepUp);
-        place.replaceChildren(shownOnce("shown_once", made.webhook_secret));
-      })), place));
-  }
   return parts;
 }
+
+const scopeWords = (scope) => t(`scope_${scope.split(".").at(-1)}`);
 
 export async function keys({ store, may, attempt, again, tell }) {
   const path = `/v1/stores/${store.id}/api-keys`;
@@ -109,7 +108,7 @@ export async function keys({ store, may, attempt, again, tell }) {
   const parts = [card(null, element("p", { className: "note" }, t("keys_told")),
     table(["label", "scopes", "used", ""], rows.map((row) => [
       element("span", {}, row.label || "–", " ", code(`${row.hint}…`)),
-      row.scopes.map((scope) => scope.split(".").at(-1)).join(", "),
+      row.scopes.map(scopeWords).join(", "),
       row.used_at ? when(row.used_at, locale) : "–",
       may(SETTINGS) && row.works ? button("revoke", () => attempt(async () => {
         await ask("DELETE", `${path}/${row.id}`);
@@ -122,7 +121,7 @@ export async function keys({ store, may, attempt, again, tell }) {
     const choices = store.scopes.filter((scope) => scope.startsWith("btcpay."))
       .map((scope) => element("label", { className: "choice" },
         element("input", { type: "checkbox", name: "scopes", value: scope }),
-        element("span", {}, scope.split(".").at(-1))));
+        element("span", {}, scopeWords(scope))));
     const fields = [field("label", label), element("fieldset", {},
       element("legend", {}, t("scopes")), ...choices)];
     parts.push(card("key_new", form("key_make", fields, (_, made) => attempt(async () => {
@@ -142,7 +141,7 @@ const REPORTS = ["payments", "conversions", "refunds", "payouts", "fees", "settl
 
 export async function reports({ store }) {
   const link = (name, form_) => element("a", {
-    href: `/v1/stores/${store.id}/reports/${name}.${form_}`, download: `${name}.${form_}`,
+    href: `/v1/stores/${store.id}/reports/${name}?format=${form_}`, download: `${name}.${form_}`,
   }, form_.toUpperCase());
   return [card(null, element("p", { className: "note" }, t("reports_told")),
     table(["report", "download"], REPORTS.map((name) => [

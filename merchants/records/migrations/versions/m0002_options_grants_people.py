@@ -47,13 +47,43 @@ _GRANT_OF_STORE: Final = (
 _ENDPOINT_OF_STORE: Final = ("webhook_url", "webhook_secrets", "webhook_enabled")
 
 
+_OPTION_OF_INVOICE: Final = (
+    "token",
+    "lots",
+    "quoted_ticks",
+    "lot_pips",
+    "tick_pips",
+    "rate_pips",
+    "due_pips",
+    "due_raw",
+    "proceeds_pips",
+    "fee_pips",
+    "seen_pips",
+    "credited_pips",
+    "timely_pips",
+)
+
+
 def upgrade() -> None:
     """Add what is new, then see to the rows of before."""
     connection = op.get_bind()
     add_what_is_new(connection, Table.metadata)
     _move_grants(connection)
     _move_api_keys(connection)
+    _move_options(connection)
+    _say_whose(connection)
     _move_endpoints(connection)
+
+
+def _say_whose(connection: Connection) -> None:
+    """Reports go through a store's rows in order: each says whose it is."""
+    for table, parent, key in (
+        ("payments", "invoices", "invoice_id"),
+        ("credits", "invoices", "invoice_id"),
+        ("fills", "conversions", "conversion_id"),
+    ):
+        whose = f"SELECT store_id FROM {parent} WHERE {parent}.id = {table}.{key}"
+        connection.execute(text(f"UPDATE {table} SET store_id = ({whose})"))
 
 
 def _move_grants(connection: Connection) -> None:
@@ -82,6 +112,27 @@ def _move_api_keys(connection: Connection) -> None:
             " created_ns FROM stores"
         )
     )
+
+
+def _move_options(connection: Connection) -> None:
+    """Give each invoice, which was to be paid in one token, that as an ``Option``; what came on top
+    is counted in the stablecoin afterwards."""
+    columns = ", ".join(_OPTION_OF_INVOICE)
+    connection.execute(
+        text(
+            f"INSERT INTO options (invoice_id, number, {columns})"
+            f" SELECT id, 0, {columns} FROM invoices"
+        )
+    )
+    connection.execute(
+        text("UPDATE invoices SET settle = (SELECT settle FROM stores WHERE id = store_id)")
+    )
+    over = text("SELECT id, over_pips, amount_pips, due_pips FROM invoices WHERE over_pips > 0")
+    for name, pips, amount_pips, due_pips in connection.execute(over).all():
+        worth = {"name": name, "pips": pips * amount_pips // due_pips}
+        connection.execute(text("UPDATE invoices SET over_pips = :pips WHERE id = :name"), worth)
+    for name in _OPTION_OF_INVOICE:
+        connection.execute(text(f"ALTER TABLE invoices DROP COLUMN {name}"))
 
 
 def _move_endpoints(connection: Connection) -> None:

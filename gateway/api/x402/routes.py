@@ -1,0 +1,141 @@
+"""Which questions does the facilitator take, and from whom?
+
+``/x402/supported`` is anybody's. All else costs us gas or the node's time, so it is asked with a
+store's API key that may make invoices, and is charged to it.
+"""
+
+import asyncio
+from typing import Annotated
+
+from fastapi import APIRouter, Depends, Request, Response
+from msgspec.json import encode
+
+from engine.types import Outcome
+from gateway.api.budget_headers import note
+from gateway.api.x402.facilitator import Facilitator
+from gateway.api.x402.schemas import SCHEME, VERSION, Asked, MakeOffer, Offer, Requirements
+from gateway.http.body import body_of
+from gateway.http.clients import Clients
+from gateway.trading.budgets import ShopBudgets, ShopLimits
+from gateway.trading.rejection import Rejection
+from merchants.records import rejection
+from merchants.sales.asked import InvoiceRequest
+from merchants.service import Merchants
+from merchants.stores.api_keys import Holder
+from merchants.stores.scopes import CREATE_INVOICES
+from settlement.chain.chain import ChainUnavailableError
+from settlement.orders.catalog import Catalog
+from settlement.protocol.checksum import checksum_address
+
+PAYMENT_IDENTIFIER = "payment-identifier"
+
+
+class X402Routes:
+    """The facilitator's routes under ``/x402``."""
+
+    def __init__(
+        self,
+        merchants: Merchants,
+        catalog: Catalog,
+        facilitator: Facilitator,
+        clients: Clients,
+        budgets: ShopBudgets,
+    ) -> None:
+        self._merchants = merchants
+        self._catalog = catalog
+        self._facilitator = facilitator
+        self._clients = clients
+        self._limits = ShopLimits(budgets)
+        self.router = APIRouter(prefix="/x402", tags=["x402"], include_in_schema=False)
+        self.router.add_api_route("/supported", self.supported, methods=["GET"])
+        self.router.add_api_route("/verify", self.verify, methods=["POST"])
+        self.router.add_api_route("/settle", self.settle, methods=["POST"])
+        self.router.add_api_route("/offers", self.offer, methods=["POST"])
+
+    async def supported(self) -> Response:
+        """Return what may be paid with, and who pays the gas."""
+        try:
+            assets = await self._facilitator.assets()
+        except ChainUnavailableError:
+            raise Rejection(Outcome.OVERLOADED, "the chain does not answer") from None
+        shown = [
+            {
+                "asset": checksum_address(token.address),
+                "symbol": token.symbol,
+                "decimals": token.decimals,
+                **domain._asdict(),
+            }
+            for token, domain in assets
+        ]
+        network = self._facilitator.network
+        kind = {"x402Version": VERSION, "scheme": SCHEME, "network": network}
+        return _answer(
+            {
+                "kinds": [{**kind, "extra": {"assets": shown}}] if shown else [],
+                "extensions": [PAYMENT_IDENTIFIER],
+                "signers": {"eip155:*": [self._facilitator.signer]},
+            }
+        )
+
+    async def verify(
+        self, request: Request, body: Annotated[Asked, Depends(body_of(Asked))]
+    ) -> Response:
+        """Return whether a payment would be taken."""
+        holder = await self._holder(request)
+        return _answer(await self._facilitator.verify(holder.store.id, body))
+
+    async def settle(
+        self, request: Request, body: Annotated[Asked, Depends(body_of(Asked))]
+    ) -> Response:
+        """Relay a payment; ask again with the same to hear how it goes."""
+        holder = await self._holder(request)
+        return _answer(await self._facilitator.settle(holder.store.id, body))
+
+    async def offer(
+        self, request: Request, body: Annotated[MakeOffer, Depends(body_of(MakeOffer))]
+    ) -> Response:
+        """Make an invoice for a resource, and return what x402 asks a buyer for."""
+        holder = await self._holder(request)
+        token = self._catalog.token(body.token)
+        domain = None if token is None else await self._facilitator.domain_of(token)
+        if token is None or domain is None:
+            raise Rejection(Outcome.UNKNOWN_TOKEN, "no listed token of that name has ERC-3009")
+        note(request.scope, self._limits.invoice(holder.store.id).left)
+        made = self._merchants.create_invoice(
+            holder.store.id,
+            InvoiceRequest(body.amount, tokens=(body.token,), order_id=body.resource[:128]),
+        )
+        if isinstance(made, rejection.Rejection):
+            raise Rejection(made.outcome, figures=made.detail)
+        invoice = made.invoice
+        requirements = Requirements(
+            SCHEME,
+            self._facilitator.network,
+            checksum_address(token.address),
+            invoice.options[0].amount_due_raw,
+            checksum_address(bytes.fromhex(invoice.deposit_address.removeprefix("0x"))),
+            max(1, invoice.expires_at - invoice.created_at),
+            dict(domain._asdict()),
+        )
+        return _answer(Offer(invoice.id, invoice.expires_at, requirements), 201)
+
+    async def _holder(self, request: Request) -> Holder:
+        """Return who asks; each request is charged to his key, each wrong key to the address."""
+        scheme, _, key = request.headers.get("authorization", "").partition(" ")
+        client = self._clients.of(request)
+        self._limits.require_guesses(client)
+        keys = self._merchants.stores.keys
+        shown = key.strip() if scheme.lower() == "bearer" else ""
+        holder = await asyncio.to_thread(keys.authenticate, shown)
+        if holder is None:
+            self._limits.guessed_wrong(client)
+            raise Rejection(Outcome.NOT_AUTHENTICATED, "no store has this API key")
+        note(request.scope, self._limits.request(holder.key_id).left)
+        keys.used(holder.key_id)
+        if not holder.may(CREATE_INVOICES):
+            raise Rejection(Outcome.FORBIDDEN, f"this takes the permission {CREATE_INVOICES}")
+        return holder
+
+
+def _answer(reply: object, status: int = 200) -> Response:
+    return Response(encode(reply), status, media_type="application/json")

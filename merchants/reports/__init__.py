@@ -1,0 +1,1 @@
+"""What does a shop give to its accountant?"""

@@ -1,0 +1,213 @@
+"""Which lots did each trade sell, for how much?
+
+A disposal for the accountant: what was sold, of which lot (what one deposit brought), at what it
+was worth then and when the customer ordered. By FIFO the store's oldest lots go first; by specific
+identification those of the invoice that was sold, of a pot's sale those of who gave into it. Parts
+of a trade are cut so that they add up to it, to the unit.
+"""
+
+from collections.abc import Iterator
+from typing import Final, NamedTuple
+
+from sqlalchemy import ColumnElement, Select, select
+from sqlalchemy.orm import Session
+
+from merchants.records.amounts import decimal_of_pips, exact_sum, hex_of, sum_of
+from merchants.records.pots import Gift
+from merchants.records.tables import Conversion, Credit, Fill, Invoice, Store
+from merchants.records.terms import lot_pips_of, market_of
+from merchants.reports.page import Asked, House, Page
+from merchants.reports.rows import DisposalRow
+from merchants.reports.written import moment
+from settlement.orders.catalog import Market
+
+AT_ONCE: Final = 1_000
+"""Lots that are read at once."""
+
+
+class Lot(NamedTuple):
+    """What one deposit brought, or what an invoice gave of it."""
+
+    pips: int
+    booked_ns: int
+    tx_hash: bytes
+    log_index: int
+
+
+NOWHERE: Final = Lot(2**63, 0, b"", 0)
+"""Where more was sold than is known to have come."""
+
+
+class Sale(NamedTuple):
+    """One trade with whose it is."""
+
+    fill: Fill
+    conversion: Conversion
+    order_id: str
+    market: Market
+    pips: int
+
+
+class Part(NamedTuple):
+    """What a trade took of one lot: its pips from ``start`` up to ``end``."""
+
+    lot: Lot
+    start: int
+    end: int
+
+
+def disposals(session: Session, house: House, store: Store, asked: Asked) -> Page:
+    """Return parts of trades in the order in which they were traded.
+
+    The cursor is the last trade and how much of it was shown: one may be cut into many.
+    """
+    last, shown = asked.numbers(2)
+    rows: list[DisposalRow] = []
+    queues: dict[str, _Queue] = {}
+    for sale in _sales(session, house, store, asked, last):
+        if sale.fill.trade_id == last and shown >= sale.pips:
+            continue
+        queue = _queue_of(session, queues, sale, asked.by_invoice)
+        for part in queue.take(sale.pips):
+            if sale.fill.trade_id == last and part.end <= shown:
+                continue
+            rows.append(_row(house, asked, sale, part))
+            if len(rows) == asked.limit:
+                return Page(rows, f"{sale.fill.trade_id}.{part.end}")
+    return Page(rows, "")
+
+
+def _sales(session: Session, house: House, store: Store, asked: Asked, last: int) -> Iterator[Sale]:
+    query = (
+        select(Fill, Conversion, Invoice.order_id)
+        .join(Conversion, Conversion.id == Fill.conversion_id)
+        .join(Invoice, Invoice.id == Conversion.invoice_id)
+        .where(
+            Fill.store_id == store.id,
+            Fill.trade_id >= last,
+            Fill.traded_ns >= asked.from_ns,
+            Fill.traded_ns < asked.to_ns,
+        )
+        .order_by(Fill.trade_id)
+        .limit(asked.limit + 1)
+    )
+    for fill, conversion, order_id in session.execute(query):
+        market = market_of(house.exchange.catalog, conversion.market)
+        yield Sale(fill, conversion, order_id, market, fill.lots * lot_pips_of(market, fill))
+
+
+class _Queue:
+    """Lots in the order in which they are sold, from some place on."""
+
+    def __init__(self, lots: Iterator[Lot], sold: int) -> None:
+        """``sold`` pips of them are gone."""
+        self._lots = lots
+        self._lot, self._left = NOWHERE, 0
+        while sold >= self._left:
+            sold -= self._left
+            self._lot = next(self._lots, NOWHERE)
+            self._left = self._lot.pips
+        self._left -= sold
+
+    def take(self, pips: int) -> Iterator[Part]:
+        """Yield the parts of a trade of ``pips``."""
+        start = 0
+        while start < pips:
+            end = min(pips, start + self._left)
+            self._left -= end - start
+            part = Part(self._lot, start, end)
+            if self._left == 0:
+                self._lot = next(self._lots, NOWHERE)
+                self._left = self._lot.pips
+            yield part
+            start = end
+
+
+def _queue_of(session: Session, queues: dict[str, _Queue], sale: Sale, by_invoice: bool) -> _Queue:
+    """Return the lots that a sale takes from, as far as trades before it have left them."""
+    token, conversion = sale.market.base.address, sale.conversion
+    booked = select(Credit).where(Credit.store_id == conversion.store_id, Credit.token == token)
+    before = Fill.trade_id < sale.fill.trade_id
+    mine = (Conversion.store_id == conversion.store_id, Conversion.market == conversion.market)
+    earlier: tuple[ColumnElement[bool], ...]
+    if not by_invoice:
+        key = sale.market.symbol
+        lots, earlier = _credits(session, booked), (before, *mine)
+    elif conversion.from_pot:
+        key = conversion.id
+        lots, earlier = _gifts(session, conversion.id), (before, Conversion.id == key)
+    else:
+        key = f"{conversion.invoice_id} {sale.market.symbol}"
+        whose = conversion.invoice_id
+        lots = _credits(session, booked.where(Credit.invoice_id == whose))
+        own = (Conversion.invoice_id == whose, Conversion.from_pot.is_(False))
+        earlier = (before, *mine, *own)
+    if key not in queues:
+        sums = (
+            select(Fill.lot_pips, *exact_sum(Fill.lots))
+            .join(Conversion, Conversion.id == Fill.conversion_id)
+            .where(Fill.store_id == conversion.store_id, *earlier)
+            .group_by(Fill.lot_pips)
+        )
+        sold = sum(
+            sum_of(halves) * (lot_pips or sale.market.lot_pips)
+            for lot_pips, *halves in session.execute(sums)
+        )
+        queues[key] = _Queue(lots, sold)
+    return queues[key]
+
+
+def _credits(session: Session, query: Select[Credit]) -> Iterator[Lot]:
+    rows = query.order_by(Credit.sequence)
+    for row in session.scalars(rows.execution_options(yield_per=AT_ONCE)):
+        yield Lot(row.amount_pips, row.booked_ns, row.tx_hash, row.log_index)
+
+
+def _gifts(session: Session, conversion_id: str) -> Iterator[Lot]:
+    """Yield what each invoice gave into a sale, as come with the invoice's last deposit."""
+    query = select(Gift).where(Gift.conversion_id == conversion_id).order_by(Gift.id)
+    for gift in session.scalars(query).all():
+        last = session.scalar(
+            select(Credit)
+            .where(Credit.invoice_id == gift.invoice_id, Credit.token == gift.token)
+            .order_by(Credit.sequence.desc())
+            .limit(1)
+        )
+        came = (0, b"", 0) if last is None else (last.booked_ns, last.tx_hash, last.log_index)
+        yield Lot(gift.pips, *came)
+
+
+def _row(house: House, asked: Asked, sale: Sale, part: Part) -> DisposalRow:
+    fill, conversion, lot = sale.fill, sale.conversion, part.lot
+
+    def share(whole: int) -> int:
+        """Cut at both ends and rounded down, so that the parts are the whole."""
+        return whole * part.end // sale.pips - whole * part.start // sale.pips
+
+    worth = ""
+    if conversion.quoted_ticks is not None:
+        tick_pips = conversion.tick_pips or sale.market.tick_pips
+        price = conversion.quoted_ticks * tick_pips
+        worth = decimal_of_pips(share(sale.pips * price // lot_pips_of(sale.market, conversion)))
+    proceeds, fee = share(fill.proceeds_pips), share(fill.fee_pips)
+    return DisposalRow(
+        time_utc=moment(fill.traded_ns),
+        time_local=moment(fill.traded_ns, asked.zone),
+        invoice=conversion.invoice_id,
+        order_id=sale.order_id,
+        conversion=conversion.id,
+        trade=fill.trade_id,
+        token=sale.market.base.symbol,
+        amount=decimal_of_pips(part.end - part.start),
+        lot_utc=moment(lot.booked_ns),
+        lot_tx_hash=hex_of(lot.tx_hash) if lot.tx_hash else "",
+        lot_log_index=str(lot.log_index) if lot.tx_hash else "",
+        currency=sale.market.quote.symbol,
+        worth_at_sale=worth,
+        proceeds=decimal_of_pips(proceeds),
+        fee=decimal_of_pips(fee),
+        net=decimal_of_pips(proceeds - fee),
+        status=fill.state,
+        batch="" if fill.batch is None else str(fill.batch),
+        tx_hash="" if fill.tx_hash is None else hex_of(fill.tx_hash),
+    )

@@ -1,0 +1,190 @@
+"""In which tokens can a shop be paid right now, and how much is due in each?
+
+No option is offered that could not be sold: it needs a price that counts, and a session key that
+the wallet has approved, that outlives the invoice, and may still sell so much, not under its floor.
+What cannot be offered is left out with its reason. Stablecoin can always be.
+"""
+
+from typing import Final, NamedTuple
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from engine.types import MONEY_MAX, Outcome
+from merchants.records.amounts import decimal_of_pips, exact_sum, raw_covering, sum_of
+from merchants.records.grants import Grant
+from merchants.records.options import Option
+from merchants.records.pots import in_pot
+from merchants.records.rejection import Rejection
+from merchants.records.states import ConversionState, InvoiceState
+from merchants.records.tables import Conversion, Invoice, Store
+from merchants.sales import pricing
+from merchants.sales.pricing import Quote
+from merchants.sales.reference_prices import NoPrice, Prices
+from merchants.stores.grants import grant_for, is_approved
+from settlement.orders.catalog import Market, Token
+from settlement.ports import ExchangePort
+
+OPTIONS_MAX: Final = 16
+"""Most tokens that one invoice is offered in."""
+
+
+class Offered(NamedTuple):
+    """The options of a new invoice, and by token what had to be left out of them."""
+
+    options: list[Option]
+    left_out: dict[str, Rejection]
+
+
+class Offers:
+    """Prices what is asked for in every token that it may be paid in."""
+
+    def __init__(self, exchange: ExchangePort, prices: Prices) -> None:
+        self._exchange = exchange
+        self._prices = prices
+
+    def make(
+        self,
+        session: Session,
+        store: Store,
+        amount_pips: int,
+        symbols: tuple[str, ...],
+        now_ns: int,
+    ) -> Offered | Rejection:
+        """Return ``amount_pips`` of stablecoin in every token of ``symbols``, none for all that the
+        store accepts. Rejects UNKNOWN_TOKEN, and with the reason of the first, NO_QUOTE or
+        CANNOT_SELL, where there is no token that it could be offered in."""
+        tokens = self._tokens(session, store, symbols)
+        if isinstance(tokens, Rejection):
+            return tokens
+        options: list[Option] = []
+        left_out: dict[str, Rejection] = {}
+        for token in tokens:
+            option = self._option(session, store, token, amount_pips, now_ns)
+            if isinstance(option, Rejection):
+                left_out[token.symbol] = option
+                continue
+            option.number = len(options)
+            options.append(option)
+        if options:
+            return Offered(options, left_out)
+        (symbol, first), *others = left_out.items()
+        wanted = {"token": symbol, "amount": decimal_of_pips(amount_pips)}
+        reasons = {f"why_not_{name}": why_of(rejection) for name, rejection in others}
+        return first._replace(detail=wanted | first.detail | reasons)
+
+    def _tokens(
+        self, session: Session, store: Store, symbols: tuple[str, ...]
+    ) -> list[Token] | Rejection:
+        """Return the tokens of ``symbols``, stablecoin first."""
+        catalog = self._exchange.catalog
+        settle = catalog.token_by_address(store.settle)
+        assert settle is not None, "a store is made for a listed stablecoin"
+        granted = select(Grant.base).where(Grant.store_id == store.id, Grant.quote == store.settle)
+        bases = set(session.scalars(granted.distinct()))
+        sold = [token for token in catalog.tokens if token.address in bases]
+        known = {token.symbol: token for token in (settle, *sold)}
+        unknown = [symbol for symbol in symbols if symbol not in known]
+        if unknown:
+            return Rejection(Outcome.UNKNOWN_TOKEN, {"token": unknown[0]})
+        wanted = [token for symbol, token in known.items() if not symbols or symbol in symbols]
+        return wanted[:OPTIONS_MAX]
+
+    def _option(
+        self, session: Session, store: Store, token: Token, amount_pips: int, now_ns: int
+    ) -> Option | Rejection:
+        if token.address == store.settle:
+            return _due(token, Quote(0, 0, amount_pips, 0, amount_pips))
+        market = self._exchange.catalog.market_of_pair(token.address, store.settle)
+        assert market is not None, "what is accepted has a market"
+        quote = self._prices.quote(market, amount_pips, now_ns)
+        if isinstance(quote, NoPrice):
+            return Rejection(Outcome.NO_QUOTE, {"why": quote})
+        if max(quote.base_pips, quote.rate_pips()) > MONEY_MAX:
+            return Rejection(Outcome.NO_QUOTE, {"why": NoPrice.SHALLOW})
+        why = self._why_unsalable(session, store, market, quote, now_ns)
+        if why:
+            return Rejection(Outcome.CANNOT_SELL, why)
+        option = _due(token, quote)
+        option.lot_pips, option.tick_pips = market.lot_pips, market.tick_pips
+        return option
+
+    def _why_unsalable(
+        self, session: Session, store: Store, market: Market, quote: Quote, now_ns: int
+    ) -> dict[str, str]:
+        """Return why the session key could not sell what is quoted; nothing if it could."""
+        grant = grant_for(session, store.id, market.base.address, market.quote.address)
+        if grant is None or not is_approved(grant):
+            return {"why": "the wallet has not approved the session key"}
+        if grant.expiry <= now_ns // 10**9 + store.lifetime_s:
+            return {"why": "the session key ends before the invoice would"}
+        if quote.worst_ticks < pricing.ticks_covering(market, grant.floor_price):
+            floor = decimal_of_pips(grant.floor_price)
+            return {"why": "the price is under the session key's floor", "floor_price": floor}
+        left = self._exchange.key_notional_left(grant.wallet, grant.key_address)
+        needed = quote.proceeds_pips + self._promised_pips(session, store, market, quote)
+        if left is not None and left < needed:
+            return {
+                "why": "the session key may sell no more: its notional is used up or it is revoked",
+                "left": decimal_of_pips(max(0, left)),
+                "needed": decimal_of_pips(needed),
+            }
+        return {}
+
+    def _promised_pips(self, session: Session, store: Store, market: Market, quote: Quote) -> int:
+        """Return what the key has still to sell of money that has come. Open invoices do not count:
+        whoever makes them and does not pay must not close a shop."""
+        coming = session.execute(
+            select(*exact_sum(Option.seen_pips), *exact_sum(Option.credited_pips))
+            .join(Invoice, Invoice.id == Option.invoice_id)
+            .where(
+                Invoice.store_id == store.id,
+                Invoice.state == InvoiceState.PROCESSING,
+                Option.token == market.base.address,
+            )
+        ).one()
+        unsold = session.execute(
+            select(
+                Conversion.lot_pips,
+                *exact_sum(Conversion.lots - Conversion.lots_filled),
+                *exact_sum(Conversion.odd_pips),
+            )
+            .where(
+                Conversion.store_id == store.id,
+                Conversion.market == market.symbol,
+                Conversion.state.in_((ConversionState.PENDING, ConversionState.EXECUTING)),
+            )
+            .group_by(Conversion.lot_pips)
+        ).all()
+        pips = sum_of(coming[:2]) + sum_of(coming[2:])
+        pips += in_pot(session, store.id, market.base.address)
+        for lot_pips, *halves in unsold:
+            lots, odd = sum_of(halves[:2]), sum_of(halves[2:])
+            pips += lots * (lot_pips or market.lot_pips) - odd
+        return -(-market.quote_pips(pips, quote.worst_ticks) // market.lot_pips)
+
+
+def why_of(rejection: Rejection) -> str:
+    """Return the reason of ``rejection`` in words and figures."""
+    figures = (f"{name} {value}" for name, value in rejection.detail.items() if name != "why")
+    return ", ".join((rejection.detail["why"], *figures))
+
+
+def _due(token: Token, quote: Quote) -> Option:
+    # Raw units may be coarser than a pip; what is asked for is what can be paid.
+    due_raw = raw_covering(token, quote.base_pips)
+    return Option(
+        token=token.address,
+        lots=quote.lots,
+        quoted_ticks=quote.worst_ticks,
+        lot_pips=0,
+        tick_pips=0,
+        rate_pips=quote.rate_pips(),
+        due_pips=token.pips_of(due_raw),
+        due_raw=str(due_raw),
+        proceeds_pips=quote.proceeds_pips,
+        fee_pips=quote.fee_pips,
+        seen_pips=0,
+        credited_pips=0,
+        timely_pips=0,
+    )
