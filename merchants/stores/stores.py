@@ -52,6 +52,17 @@ class StoreRequest(NamedTuple):
     tolerance_pips: int = 0
 
 
+class StoreChange(NamedTuple):
+    """What is to be another way, for invoices made from then on; None is as it was. What may be
+    missing of a price counts for open invoices too."""
+
+    name: str | None = None
+    slippage_ppm: int | None = None
+    lifetime_s: int | None = None
+    tolerance_ppm: int | None = None
+    tolerance_pips: int | None = None
+
+
 class StoreCreated(NamedTuple):
     """The only answer that ever carries the API key; ``grants`` are for the wallet to sign, in this
     order."""
@@ -141,3 +152,14 @@ class Stores:
                 assert not isinstance(grant, Rejection), "nothing has changed since it was asked"
                 made.append(GrantMade(grant.id, key_grant(grant)))
         return StoreCreated(store.id, key.api_key, tuple(made))
+
+    def change(self, store_id: str, change: StoreChange) -> Store | Rejection:
+        """Change a store's settings. Rejects UNKNOWN_STORE."""
+        with transaction(self._database) as session:
+            store = session.get(Store, store_id)
+            if store is None:
+                return Rejection(Outcome.UNKNOWN_STORE, {"store": store_id})
+            for name, value in change._asdict().items():
+                if value is not None:
+                    setattr(store, name, value)
+            return store

@@ -136,6 +136,7 @@ def test_a_real_answer_of_every_shops_route_is_what_the_document_says(tmp_path):
     ask.ids["grant_id"] = another["id"]
     both("DELETE", "/v1/stores/{store_id}/grants/{grant_id}", headers, json={})
     ask.ids["grant_id"] = kept
+    both("PATCH", "/v1/stores/{store_id}", headers, json={"name": "Corner Books & Tea"})
     webhook = "/v1/stores/{store_id}/webhooks"
     endpoint = both("POST", webhook, headers, json={"url": "https://shop.example/hook"})
     ask.ids["endpoint_id"] = endpoint["id"]

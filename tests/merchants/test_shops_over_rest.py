@@ -279,3 +279,19 @@ def test_found_bytes_that_are_no_text_were_a_fault_of_ours(client, shop, field):
     body = b'{"amount": "5", "tokens": ["TOKEN"], "%b": %b}' % (field.encode(), value)
     answer = client.post("/v1/invoices", content=body, headers=headers)
     assert (answer.status_code, answer.json()["outcome"]) == (400, "MALFORMED")
+
+
+def test_settings_are_changed_one_by_one_and_within_their_bounds(client, selling):
+    store_id, headers = selling
+    path = f"/v1/stores/{store_id}"
+    before = client.get(path, headers=headers).json()
+    change = {"name": "Tea", "invoice_lifetime_s": 60, "tolerance": "0.5"}
+    changed = client.patch(path, json=change, headers=headers).json()
+    assert changed == client.get(path, headers=headers).json() == before | change
+    body = {"amount": "5", "tokens": ["USD"]}
+    made = client.post("/v1/invoices", json=body, headers=headers).json()
+    assert made["expires_at"] - made["created_at"] == 60
+    for wrong in ({"slippage_ppm": 10**6}, {"tolerance": "-1"}, {"wallet": "0x" + "11" * 20}):
+        answer = client.patch(path, json=wrong, headers=headers)
+        assert (answer.status_code, answer.json()["outcome"]) == (400, "MALFORMED")
+    assert client.get(path, headers=headers).json() == changed

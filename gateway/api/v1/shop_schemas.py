@@ -47,6 +47,16 @@ class CreateStore(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
     tolerance: Amount = "0"
 
 
+class ChangeStore(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
+    """Settings that are to be another way, within the bounds of ``CreateStore``; the rest stays."""
+
+    name: Annotated[str, msgspec.Meta(max_length=80)] | None = None
+    slippage_ppm: Annotated[int, msgspec.Meta(ge=0, lt=PPM)] | None = None
+    invoice_lifetime_s: Annotated[int, msgspec.Meta(ge=60, le=86_400)] | None = None
+    tolerance_ppm: Annotated[int, msgspec.Meta(ge=0, le=TOLERANCE_PPM_MAX)] | None = None
+    tolerance: Amount | None = None
+
+
 class CreateInvoice(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
     """A new invoice of ``amount`` in ``currency``, which is the store's stablecoin unless it is
     given: that, or a token that has a market with it. ``tokens`` are what the customer may pay

@@ -41,6 +41,7 @@ from gateway.api.v1.shop_doors import (
 )
 from gateway.api.v1.shop_grants import SELLING, grant_replies
 from gateway.api.v1.shop_schemas import (
+    ChangeStore,
     ConversionsReply,
     CreateInvoice,
     CreateStore,
@@ -68,10 +69,11 @@ from merchants.sales.asked import InvoiceRequest
 from merchants.service import Merchants, StoreOpened
 from merchants.stores.scopes import (
     CREATE_INVOICES,
+    MODIFY_SETTINGS,
     VIEW_INVOICES,
     VIEW_SETTINGS,
 )
-from merchants.stores.stores import StoreRequest
+from merchants.stores.stores import StoreChange, StoreRequest
 from merchants.stores.typed import typed_grant
 from merchants.webhooks.endpoints import EndpointRequest
 from settlement.protocol.checksum import checksum_address
@@ -165,6 +167,34 @@ async def read_store(shops: Here, store: OwnSettings) -> Response:
     """Return the store and what its wallet has been asked to let us sell."""
     rows = await shops.readers.ask(shops.merchants.grants.of_store, store.id)
     return Answer(_store_reply(shops, store, rows))
+
+
+@router.patch(
+    "/stores/{store_id}",
+    openapi_extra=documented(
+        StoreReply,
+        body=ChangeStore,
+        rejections=(*FIND, 413),
+        proof="store",
+        scope=MODIFY_SETTINGS,
+    ),
+)
+async def change_store(
+    shops: Here,
+    store: Annotated[Store, Depends(having_own(MODIFY_SETTINGS))],
+    body: Annotated[ChangeStore, Depends(body_of(ChangeStore))],
+) -> Response:
+    """Change a store's settings: they hold for what is asked for from now on."""
+    change = StoreChange(
+        name=body.name,
+        slippage_ppm=body.slippage_ppm,
+        lifetime_s=body.invoice_lifetime_s,
+        tolerance_ppm=body.tolerance_ppm,
+        tolerance_pips=None if body.tolerance is None else amount_of(body.tolerance, "tolerance"),
+    )
+    changed = accepted(shops.merchants.stores.change(store.id, change))
+    rows = await shops.readers.ask(shops.merchants.grants.of_store, store.id)
+    return Answer(_store_reply(shops, changed, rows))
 
 
 # Events
