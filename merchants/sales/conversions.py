@@ -26,6 +26,7 @@ from merchants.records.options import Option
 from merchants.records.policies import policy_of
 from merchants.records.pots import pot_ref
 from merchants.records.queues import STORES_TO_SELL_FOR
+from merchants.records.shares import booked_pips
 from merchants.records.states import CONVERSION_EDGES, ConversionState, moved
 from merchants.records.tables import CONVERSION_WAITS, Conversion, Fill, Invoice, Order
 from merchants.records.turns import Turn
@@ -135,7 +136,7 @@ class Conversions:
         invoice = option.invoice
         given = sum(given.pips for given in sums.given if given.token == option.token)
         placed = sums.base_pips.get(market.symbol, 0) + given
-        rest = option.credited_pips - placed
+        rest = booked_pips(option) - placed
         if rest <= 0:
             return 0
         policy = policy_of(session, invoice.store_id)

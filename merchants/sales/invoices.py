@@ -19,7 +19,13 @@ from merchants.records.amounts import decimal_of_pips
 from merchants.records.options import option_of
 from merchants.records.refunds import Refund, RefundState
 from merchants.records.rejection import Rejection
-from merchants.records.shares import credited_pips, received_pips, timely_pips
+from merchants.records.shares import (
+    booked_pips,
+    came_worth_pips,
+    credited_pips,
+    received_pips,
+    timely_pips,
+)
 from merchants.records.states import (
     EXCEPTION_EDGES,
     INVOICE_EDGES,
@@ -330,17 +336,18 @@ class Invoices:
             self._record(session, invoice, EventType.INVOICE_SHORT, now_ns)
 
     def _worth(self, invoice: Invoice, now_ns: int) -> _Worth:
-        """Return the sale of what is booked, at prices that count."""
+        """Return the sale of what is booked and not given back, at prices that count."""
         worth, ticks, is_whole = 0, {}, True
         for option in invoice.options:
             if option.token == invoice.settle:
-                worth += option.credited_pips
+                worth += booked_pips(option)
                 continue
             market = self._exchange.catalog.market_of_pair(option.token, invoice.settle)
             assert market is not None, "what is offered has a market"
-            if option.credited_pips == 0:
+            booked = booked_pips(option)
+            if booked == 0:
                 continue
-            quote = self._prices.worth(market, option.credited_pips, now_ns)
+            quote = self._prices.worth(market, booked, now_ns)
             if isinstance(quote, NoPrice):
                 is_whole = False
                 continue
@@ -403,7 +410,7 @@ class Invoices:
                 exception = InvoiceException.PAID_LATE
             elif received - invoice.amount_pips > dust:
                 exception = InvoiceException.PAID_OVER
-        elif invoice.state is InvoiceState.EXPIRED and received > dust:
+        elif invoice.state is InvoiceState.EXPIRED and came_worth_pips(invoice) > dust:
             exception = InvoiceException.PAID_PARTIAL
         if exception is not invoice.exception:
             invoice.exception = moved(EXCEPTION_EDGES, invoice.exception, exception)
