@@ -41,7 +41,7 @@ from merchants.sales.refund_amounts import (
 )
 from merchants.stores.keyring import SECRET_SIZE, Keyring
 from merchants.webhooks import events
-from merchants.webhooks.events import EventType
+from merchants.webhooks.event_types import EventType
 from settlement.ports import ExchangePort
 from settlement.protocol.checksum import address_of_text
 from settlement.protocol.eip712 import keccak256
