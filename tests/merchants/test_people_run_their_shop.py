@@ -71,7 +71,7 @@ def test_a_webhook_secret_is_made_anew_once_confirmed(world, owner, store):
     endpoint = world.venue.merchants.endpoints.make(store, url).row
     path = f"/v1/stores/{store}/webhooks/{endpoint.id}/secret"
     assert owner.ask("POST", path).status_code == 403
-    step_up = owner.confirm("webhook-secret.rotate", store)
+    step_up = owner.confirm("webhook-secret.rotate", store, endpoint_id=endpoint.id)
     said = [owner.ask("POST", path, step_up=step_up).status_code for _ in range(2)]
     assert said == [200, 403]
 
