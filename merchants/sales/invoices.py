@@ -29,6 +29,7 @@ from merchants.records.states import (
 )
 from merchants.records.tables import Invoice, Store
 from merchants.records.turns import Turn
+from merchants.sales.adopted import was_sold
 from merchants.sales.arrivals import DUST_SHARE, Arrivals, Deposit
 from merchants.sales.asked import InvoiceRequest, Sources, asked_of
 from merchants.sales.conversions import Conversions
@@ -302,6 +303,8 @@ class Invoices:
         for invoice in turn.rows(session, due):
             worth = self._worth(invoice, now_ns)
             short = max(0, invoice.amount_pips - worth.pips)
+            if short and was_sold(session, invoice):
+                short = 0  # It was enough when it was weighed, before these rows were set back.
             if short > tolerated_pips(invoice) and not worth.is_whole:
                 invoice.judge_at_ns = now_ns + JUDGE_RETRY_NS
                 continue
