@@ -1,9 +1,9 @@
-"""Which sale does an order belong to that these rows do not know?
+"""Which sale or refund does a command of ours belong to that these rows do not know?
 
 Every order is stored before it is placed, so the log has one that is not here only where the rows
 are an older copy: it was placed after that. Signed by a session key of ours, in the name of an
 invoice or a pot, it sold what is still to be sold by these rows; whoever did not count it would
-try to sell that again.
+try to sell that again. So it is with withdrawals that paid refunds, which would be paid twice.
 """
 
 from typing import Final
@@ -16,11 +16,12 @@ from merchants.records import terms
 from merchants.records.grants import Grant
 from merchants.records.options import option_of
 from merchants.records.pots import pot_ref
+from merchants.records.refunds import Refund, RefundKey, RefundState, RefundWithdrawal
 from merchants.records.states import CONVERSION_EDGES, ConversionState, moved
-from merchants.records.tables import Conversion, Invoice, Order
+from merchants.records.tables import Conversion, Invoice, Order, Store
 from merchants.sales.pots import Pots, new_conversion
 from settlement.orders.catalog import Catalog, Market
-from settlement.protocol.evidence import SignedOrder, encode
+from settlement.protocol.evidence import SignedOrder, SignedWithdrawal, encode
 
 SALES_MAX: Final = 1_000
 """Most open sales of one invoice or one store's pot in which an order is looked for."""
@@ -120,3 +121,58 @@ def was_sold(session: Session, invoice: Invoice) -> bool:
         Conversion.invoice_id == invoice.id, Conversion.from_pot.is_(False)
     )
     return session.scalar(sales.limit(1)) is not None
+
+
+def paying_accounts(session: Session) -> set[bytes]:
+    """Return the accounts out of which a refund may have been paid."""
+    keys = session.scalars(select(RefundKey.key_address)).all()
+    return {*keys, *session.scalars(select(Store.wallet).distinct())}
+
+
+def adopt_withdrawal(session: Session, signed: SignedWithdrawal) -> RefundWithdrawal | None:
+    """Return a row for a withdrawal of the log, with the refund that it paid; None if it paid none
+    that these rows know.
+
+    Of a wallet it must say what, how much and to whom, for its owner takes out what he likes. A
+    refund account pays nothing but refunds and its owner, so the customer may have said to whom
+    after the copy: then he is believed to have said this.
+    """
+    key = session.get(RefundKey, signed.account)
+    stores = (
+        select(Store.id).where(Store.wallet == signed.account)
+        if key is None
+        else select(RefundKey.store_id).where(RefundKey.key_address == signed.account)
+    )
+    receivers = (signed.to,) if key is None else (signed.to, b"")
+    refund = session.scalar(
+        select(Refund)
+        .where(
+            Refund.store_id.in_(stores),
+            Refund.state == RefundState.AWAITING_PAYMENT,
+            Refund.token == signed.token,
+            Refund.pips == signed.amount,
+            Refund.receiver.in_(receivers),
+        )
+        .order_by((Refund.receiver == signed.to).desc(), Refund.created_ns, Refund.id)
+        .limit(1)
+    )
+    if refund is None:
+        return None
+    refund.receiver = signed.to
+    row = RefundWithdrawal(
+        digest=signed.digest,
+        refund_id=refund.id,
+        store_id=refund.store_id,
+        account=signed.account,
+        token=signed.token,
+        pips=signed.amount,
+        receiver=signed.to,
+        nonce=signed.nonce,
+        expiry=signed.expiry,
+        signature=signed.signature,
+        outcome=None,
+        next_ns=0,
+    )
+    session.add(row)
+    session.flush()
+    return row

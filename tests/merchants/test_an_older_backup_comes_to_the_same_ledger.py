@@ -11,6 +11,7 @@ from sqlalchemy.orm import Session
 
 from engine.types import Side
 from merchants.records.pots import Gift
+from merchants.records.rejection import Rejection
 from merchants.records.tables import Conversion, Credit, Fill, Invoice, Order
 from settlement.protocol.eip712 import address_of_secret
 from tests.merchants.files import Files
@@ -26,6 +27,15 @@ from tests.merchants.fixtures import (
     lots_in_journal,
     option,
     sole,
+)
+from tests.merchants.refunding import (
+    chain_pays,
+    claimed,
+    look,
+    opened,
+    pay,
+    wallet_signs,
+    withdrawals,
 )
 
 SELLER = b"\x0b" * 32
@@ -237,3 +247,54 @@ def test_an_order_in_the_invoices_name_by_the_wallet_itself_is_none_of_ours(file
     assert fills(files) == []
     assert option(read(files, invoice)).credited == "0"
     assert files.venue.pips(MERCHANT, USD) > 9 * DOLLAR
+
+
+def due(files, store):
+    """Return a refund that waits to be paid, its customer has said to whom."""
+    invoice = files.venue.invoice(store, amount="12.34", token="USD")
+    refund = opened(files.world, store, pay(files.world, invoice))
+    claimed(files.world, refund)
+    return refund
+
+
+def funded(files, store):
+    """Give the store's refund account enough for one refund and a half."""
+    keys = files.venue.merchants.refunding.keys
+    address = keys.create(store.store_id, 86_400, 10_000).top_up_address
+    files.world.transfer(address, 30 * 10**6, USD, CONFIRMATIONS)
+    files.venue.watch()
+    files.venue.settle_sweeps()
+
+
+@pytest.mark.parametrize("is_claimed", [True, False])
+def test_a_refund_account_pays_once_what_it_paid_after_the_copy(files, is_claimed):
+    store = files.venue.approved_store()
+    funded(files, store)
+    invoice = files.venue.invoice(store, amount="12.34", token="USD")
+    refund = opened(files.world, store, pay(files.world, invoice))
+    if is_claimed:
+        claimed(files.world, refund)
+    older = files.copy()
+    claimed(files.world, refund)
+    files.venue.tick()
+    files.venue.tick()
+    chain_pays(files.world)
+    assert look(files.world, store, refund).status == "completed"
+    set_back(files, older)
+    again = look(files.world, store, refund)
+    assert (again.status, again.payer) == ("completed", "key")
+    assert len(withdrawals(files.world)) == 1
+
+
+def test_a_wallet_is_not_asked_again_for_what_it_paid_after_the_copy(files):
+    store = files.venue.approved_store()
+    refund = due(files, store)
+    older = files.copy()
+    wallet_signs(files.world, store, refund)
+    files.venue.tick()
+    chain_pays(files.world)
+    set_back(files, older)
+    again = look(files.world, store, refund)
+    assert (again.status, again.payer) == ("completed", "wallet")
+    assert isinstance(wallet_signs(files.world, store, refund), Rejection)
+    assert len(withdrawals(files.world)) == 1
