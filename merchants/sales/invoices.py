@@ -20,6 +20,7 @@ from merchants.records.exception_policies import (
     ExceptionAction,
     ExceptionPolicy,
     exception_policy_of,
+    keep_all,
 )
 from merchants.records.options import option_of
 from merchants.records.refunds import Refund, RefundState
@@ -40,6 +41,7 @@ from merchants.records.states import (
 )
 from merchants.records.tables import Invoice, Store
 from merchants.records.turns import Turn
+from merchants.sales.adopted import was_sold
 from merchants.sales.arrivals import DUST_SHARE, Arrivals, Deposit
 from merchants.sales.asked import InvoiceRequest, Sources, asked_of
 from merchants.sales.conversions import NOTHING, Conversions
@@ -323,6 +325,9 @@ class Invoices:
             worth = self._worth(invoice, now_ns)
             short = max(0, invoice.amount_pips - worth.pips)
             policy = exception_policy_of(session, invoice.store_id)
+            if was_sold(session, invoice):
+                # It was enough when it was weighed, before these rows were set back.
+                short, policy = 0, keep_all(invoice.store_id)
             invoice.judge_at_ns = None
             if short > tolerated_pips(invoice):
                 known = short if worth.is_whole else None
