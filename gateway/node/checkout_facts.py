@@ -29,5 +29,6 @@ def facts_of(stack: Stack, network: str) -> PageFacts:
         explorer_url=settings.explorer_url,
         vault=Vault(deployment.chain_id, deployment.exchange, deployment.collector),
         token_roads=roads,
+        new_prices=True,
         claim_key=stack.parts.merchants.refunding.refunds.claim_key,
     )

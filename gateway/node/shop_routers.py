@@ -13,7 +13,7 @@ from gateway.api.x402.routes import X402Routes
 from gateway.http.clients import Clients
 from gateway.node.checkout_facts import facts_of
 from gateway.node.node import Stack
-from gateway.pages.checkout import checkout_router
+from gateway.pages.checkout import checkout_router, new_prices_of
 from gateway.pages.checkout_view import CheckoutPage
 from gateway.pages.claim_page import claim_router
 from gateway.pages.dashboard import dashboard_router
@@ -44,6 +44,8 @@ def shop_routers(stack: Stack, public_url: str, network: str) -> list[APIRouter]
         people_router(gate),
         dashboard_router(sandbox=settings.sandbox),
         claim_router(merchants.refunding.refunds, network),
-        checkout_router(merchants.reader, checkout, clients=clients),
+        checkout_router(
+            merchants.reader, checkout, clients=clients, requote=new_prices_of(merchants)
+        ),
         pos_router(merchants, checkout, clients),
     ]

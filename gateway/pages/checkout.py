@@ -32,6 +32,8 @@ from gateway.trading.budgets import PressBudgets, PressLimits
 from gateway.trading.rejection import Rejection
 from merchants.documents.checkout import PAYABLE, Checkout, Phase
 from merchants.documents.reader import Reader
+from merchants.records import rejection
+from merchants.service import Merchants
 from settlement.protocol.payer_roads import Fresh
 
 HEADERS: Final = headers("no-store", may_post=True)
@@ -149,6 +151,7 @@ class _Routes:
             raise Rejection(Outcome.NOT_FOUND, "there is no new price to be had here")
         self._presses.press(self._clients.of(request), invoice_id)
         made = self._requote(invoice_id)
+        self._looks.forget(invoice_id)
         return RedirectResponse(f"/checkout/{made}?{reading.query}", 303, headers("no-store"))
 
     async def proof(
@@ -202,6 +205,19 @@ def checkout_router(
     router.get("/{invoice_id}/proof")(routes.proof)
     router.get("/{invoice_id}/proof.json")(routes.proof_file)
     return router
+
+
+def new_prices_of(merchants: Merchants) -> Callable[[str], str]:
+    """Return what gives an expired invoice a new price, by its id, and returns that; refuses by
+    raising."""
+
+    def requote(invoice_id: str) -> str:
+        made = merchants.requote(invoice_id)
+        if isinstance(made, rejection.Rejection):
+            raise Rejection(made.outcome, figures=made.detail)
+        return made.id
+
+    return requote
 
 
 def _html(page: str) -> Response:

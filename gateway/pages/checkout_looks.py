@@ -96,6 +96,10 @@ class Looks:
         self._looks[invoice_id] = known
         return known
 
+    def forget(self, invoice_id: str) -> None:
+        """Look anew the next time: it was just changed."""
+        self._looks.pop(invoice_id, None)
+
     async def state(self, invoice_id: str, language: Language, token: str) -> tuple[Look, Drawn]:
         """Return what an invoice shows to who reads it so."""
         look = await self.at(invoice_id)

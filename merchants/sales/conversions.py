@@ -34,7 +34,7 @@ from merchants.sales.reference_prices import Prices
 from merchants.stores.grants import grant_for, is_approved
 from merchants.stores.keyring import Keyring
 from merchants.webhooks import events
-from merchants.webhooks.events import EventType
+from merchants.webhooks.event_types import EventType
 from settlement.orders.catalog import Market
 from settlement.ports import ExchangePort, SettlementPort, TradeState
 from settlement.protocol.eip712 import order_digest, sign

@@ -35,7 +35,7 @@ from merchants.sales.conversions import Conversions
 from merchants.sales.offers import Offered, Offers, why_of
 from merchants.sales.reference_prices import NoPrice
 from merchants.webhooks import events
-from merchants.webhooks.events import EventType
+from merchants.webhooks.event_types import EventType
 from settlement.ports import ExchangePort, SettlementPort, Transfer
 from settlement.protocol.deposit_address import SweepPlace
 from settlement.protocol.eip712 import keccak256

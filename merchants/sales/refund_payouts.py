@@ -29,7 +29,7 @@ from merchants.records.rejection import Rejection
 from merchants.records.turns import Turn
 from merchants.sales.refund_amounts import booked_pips, refunded_pips
 from merchants.sales.refunds import Refunds, live_withdrawal
-from merchants.webhooks.events import EventType
+from merchants.webhooks.event_types import EventType
 from settlement.ports import ExchangePort, SettlementPort
 from settlement.protocol.eip712 import (
     DOMAIN_NAME,

@@ -35,7 +35,7 @@ from merchants.sales.reference_prices import Prices
 from merchants.sales.refund_amounts import RefundAmounts, Wanted, booked_pips, refunded_pips
 from merchants.stores.keyring import SECRET_SIZE, Keyring
 from merchants.webhooks import events
-from merchants.webhooks.events import EventType
+from merchants.webhooks.event_types import EventType
 from settlement.ports import ExchangePort
 from settlement.protocol.checksum import address_of_text
 from settlement.protocol.eip712 import keccak256

@@ -235,18 +235,8 @@ class Deliveries:
         )
 
     def _flight_of(self, session: Session, delivery: Delivery) -> _Flight:
-        endpoint, event = session.get_one(Endpoint, delivery.endpoint_id), delivery.event
-        message = Message(
-            type=event.type,
-            webhook_id=event.webhook_id,
-            body=event.body,
-            store_id=delivery.store_id,
-            invoice_id=delivery.invoice_id,
-            endpoint_id=endpoint.id,
-            delivery_id=str(delivery.id),
-            first_delivery_id=str(delivery.first_id or delivery.id),
-            created_at=event.created_ns // 10**9,
-        )
+        endpoint = session.get_one(Endpoint, delivery.endpoint_id)
+        message = message_of(delivery)
         secrets, now_s = endpoint.secrets.split(" "), self._clock() // 10**9
         encoded = FORMATS[endpoint.format].encode(message, secrets, now_s)
         return _Flight(
@@ -295,3 +285,19 @@ class Deliveries:
         spread_ppm = PPM + self._jitter.randint(-JITTER_PPM, JITTER_PPM)
         wait_ns = DELAYS_S[min(attempts, len(DELAYS_S)) - 1] * spread_ppm * 1000
         return max(wait_ns, min(retry_after_s, RETRY_AFTER_MAX_S) * 10**9)
+
+
+def message_of(delivery: Delivery) -> Message:
+    """Return what a delivery tells."""
+    event = delivery.event
+    return Message(
+        type=event.type,
+        webhook_id=event.webhook_id,
+        body=event.body,
+        store_id=delivery.store_id,
+        invoice_id=delivery.invoice_id,
+        endpoint_id=delivery.endpoint_id,
+        delivery_id=str(delivery.id),
+        first_delivery_id=str(delivery.first_id or delivery.id),
+        created_at=event.created_ns // 10**9,
+    )

@@ -13,7 +13,8 @@ from merchants.records.endpoints import DELIVERY_WAITS, Delivery, Endpoint
 from merchants.records.rejection import Rejection
 from merchants.records.states import DeliveryState
 from merchants.webhooks.egress import Answer, Egress
-from merchants.webhooks.events import EventType, ping_body
+from merchants.webhooks.event_types import EventType
+from merchants.webhooks.events import ping_body
 from merchants.webhooks.formats import FORMATS, STANDARD, Message
 from merchants.webhooks.sign import SECRET_PREFIX
 

@@ -5,7 +5,6 @@ transaction of the change. What was committed will be sent; what was not never h
 """
 
 from datetime import UTC, datetime
-from enum import StrEnum
 
 import msgspec
 from sqlalchemy import select
@@ -27,49 +26,10 @@ from merchants.records.endpoints import Delivery, Endpoint
 from merchants.records.refunds import Refund
 from merchants.records.states import DeliveryState
 from merchants.records.tables import Conversion, Credit, Event, Invoice, Payment
+from merchants.webhooks.event_types import EventType
 from merchants.webhooks.formats import FORMATS
 from settlement.orders.catalog import Catalog
 from settlement.protocol.eip712 import keccak256
-
-
-class EventType(StrEnum):
-    """Everything a shop can be told."""
-
-    INVOICE_CREATED = "invoice.created"
-    INVOICE_RECEIVED_PAYMENT = "invoice.received_payment"
-    INVOICE_PROCESSING = "invoice.processing"
-    INVOICE_REOPENED = "invoice.reopened"
-    """A transfer it counted on has left the chain; it waits for payment again."""
-    INVOICE_SETTLED = "invoice.settled"
-    INVOICE_PAID_OVER = "invoice.paid_over"
-    """More came after it was settled."""
-    INVOICE_SHORT = "invoice.short"
-    """What came late or in part was weighed and is worth too little; ``short`` says by how much."""
-    INVOICE_OTHER_TOKEN = "invoice.other_token"
-    """Tokens that it did not ask for are booked to the shop's account with its reference, whichever
-    way they came: they pay nothing of it, and giving them back is between shop and payer."""
-    INVOICE_EXPIRED = "invoice.expired"
-    INVOICE_REQUOTED = "invoice.requoted"
-    """It had expired, and may be paid at new quotes until it expires again; what came counts at
-    them."""
-    INVOICE_INVALID = "invoice.invalid"
-    CONVERSION_WAITING = "conversion.waiting"
-    """It could not be sold just now, ``reason`` says why; it is tried again."""
-    CONVERSION_FILLED = "conversion.filled"
-    CONVERSION_BATCHED = "conversion.batched"
-    CONVERSION_FINAL = "conversion.final"
-    CONVERSION_HELD = "conversion.held"
-    CONVERSION_BUSTED = "conversion.busted"
-    """The chain refused trades of it and they were undone: it is sold again, or more of it held."""
-    REFUND_OPENED = "refund.opened"
-    REFUND_APPROVED = "refund.approved"
-    REFUND_CLAIMED = "refund.claimed"
-    """The customer has said where it goes, or has said so anew before it was approved."""
-    REFUND_IN_PROGRESS = "refund.in_progress"
-    REFUND_WAITING = "refund.waiting"
-    """It could not be paid just now, ``note`` says why; nobody has been paid by it."""
-    REFUND_COMPLETED = "refund.completed"
-    REFUND_CANCELLED = "refund.cancelled"
 
 
 class _Contents(msgspec.Struct, frozen=True, omit_defaults=True):

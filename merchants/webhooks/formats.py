@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping
 from types import MappingProxyType
 from typing import Final, NamedTuple
 
+from merchants.webhooks import greenfield_words
 from merchants.webhooks.sign import headers_of
 
 
@@ -56,5 +57,18 @@ def _standard(message: Message, secrets: list[str], now_s: int) -> Encoded:
 
 STANDARD: Final = "standard"
 
-FORMATS: Final[Mapping[str, Format]] = MappingProxyType({STANDARD: Format(_tells_all, _standard)})
+GREENFIELD: Final = "greenfield"
+
+
+def _greenfield(message: Message, secrets: list[str], _now_s: int) -> Encoded:
+    body = greenfield_words.body_of(message)
+    return Encoded(greenfield_words.headers_of(secrets[0], body), body)
+
+
+FORMATS: Final[Mapping[str, Format]] = MappingProxyType(
+    {
+        STANDARD: Format(_tells_all, _standard),
+        GREENFIELD: Format(greenfield_words.has_words, _greenfield),
+    }
+)
 """By the name that an endpoint has it under."""

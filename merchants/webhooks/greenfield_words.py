@@ -11,7 +11,7 @@ from typing import Any, Final, Protocol
 
 import msgspec
 
-from merchants.webhooks.events import EventType
+from merchants.webhooks.event_types import EventType
 
 WORDS: Final[Mapping[EventType, str]] = {
     EventType.INVOICE_CREATED: "InvoiceCreated",

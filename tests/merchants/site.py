@@ -11,7 +11,7 @@ from gateway.api.greenfield.mount import greenfield_router
 from gateway.api.v1.shops import SHOP_BUDGETS, merchants_router
 from gateway.http.clients import Clients
 from gateway.http.problems import answer_of
-from gateway.pages.checkout import checkout_router
+from gateway.pages.checkout import checkout_router, new_prices_of
 from gateway.pages.checkout_looks import StreamBounds
 from gateway.pages.checkout_view import CheckoutPage, PageFacts
 from gateway.pages.claim_page import claim_router
@@ -33,7 +33,6 @@ def site(
     bounds=QUICK,
     public_url="http://shop.test",
     presses=PRESS_BUDGETS,
-    requote=None,
 ):
     """Return an app with the merchants' routes alone; its pages are drawn anew for each look."""
     app = FastAPI()
@@ -46,14 +45,14 @@ def site(
         explorer_url="https://scan.example/tx/",
         vault=Vault(DOMAIN.chain_id, DOMAIN.contract),
         claim_key=venue.merchants.refunding.refunds.claim_key,
-        new_prices=requote is not None,
+        new_prices=True,
     )
     pages = CheckoutPage(facts)
     checkout = checkout_router(
         venue.merchants.reader,
         pages,
         bounds=bounds,
-        requote=requote,
+        requote=new_prices_of(venue.merchants),
         fresh_seconds=fresh_seconds,
     )
     app.include_router(checkout)

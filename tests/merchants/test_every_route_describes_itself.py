@@ -137,26 +137,8 @@ def test_a_real_answer_of_every_shops_route_is_what_the_document_says(tmp_path):
     both("DELETE", "/v1/stores/{store_id}/grants/{grant_id}", headers, json={})
     ask.ids["grant_id"] = kept
     both("PATCH", "/v1/stores/{store_id}", headers, json={"name": "Corner Books & Tea"})
-    webhook = "/v1/stores/{store_id}/webhooks"
-    endpoint = both("POST", webhook, headers, json={"url": "https://shop.example/hook"})
-    ask.ids["endpoint_id"] = endpoint["id"]
-    both("GET", webhook, headers)
-    both("GET", f"{webhook}/{{endpoint_id}}", headers)
-    both("PATCH", f"{webhook}/{{endpoint_id}}", headers, json={"event_types": []})
-    both("POST", f"{webhook}/{{endpoint_id}}/secret", headers)
-    both("POST", f"{webhook}/{{endpoint_id}}/ping", headers)
-    both("GET", f"{webhook}/{{endpoint_id}}/deliveries", headers)
-    body = {"scopes": ["btcpay.store.canviewinvoices"], "label": "till"}
-    ask.ids["key_id"] = both("POST", "/v1/stores/{store_id}/api-keys", headers, json=body)["id"]
-    rotation = "/v1/stores/{store_id}/api-keys/{key_id}/rotation"
-    ask.ids["key_id"] = both("POST", rotation, headers, json={"former_lifetime_s": 0})["id"]
-    both("DELETE", "/v1/stores/{store_id}/api-keys/{key_id}", headers)
-    both("GET", "/v1/stores/{store_id}/api-keys", headers)
+    set_up(both, ask, headers)
     body = {"amount": "5", "tokens": ["TOKEN"], "metadata": {"cart": [1]}}
-    policy = "/v1/stores/{store_id}/conversion-policy"
-    both("PUT", policy, headers, json={"kind": "keep", "keep_ppm": 1000})
-    tried = {"kind": "threshold", "worth": "100", "token": "TOKEN"}
-    both("GET", policy + "/simulation", headers, params=tried)
     ask.ids["invoice_id"] = both("POST", "/v1/invoices", headers, json=body)["id"]
     redelivery = "/v1/stores/{store_id}/webhook-deliveries/{delivery_id}/redelivery"
     ask.ids["delivery_id"] = "1"
@@ -173,7 +155,7 @@ def test_a_real_answer_of_every_shops_route_is_what_the_document_says(tmp_path):
         *(f"/v1/stores/{{store_id}}/reports/{kind.value}" for kind in ReportKind),
     ):
         both("GET", path, headers)
-    both("DELETE", f"{webhook}/{{endpoint_id}}", headers)
+    both("DELETE", "/v1/stores/{store_id}/webhooks/{endpoint_id}", headers)
     give_money_back(world, ask, both, headers)
     sell_from_links(both, ask, headers)
     another = {"amount": "5", "tokens": ["USD"]}
@@ -182,6 +164,29 @@ def test_a_real_answer_of_every_shops_route_is_what_the_document_says(tmp_path):
     world.venue.tick()
     both("POST", "/v1/invoices/{invoice_id}/requote", headers)
     assert ask.asked == routes_of(ask.app), "all of them"
+
+
+def set_up(both, ask, headers):
+    """Make endpoints, keys and a policy, and change them."""
+    webhook = "/v1/stores/{store_id}/webhooks"
+    endpoint = both("POST", webhook, headers, json={"url": "https://shop.example/hook"})
+    ask.ids["endpoint_id"] = endpoint["id"]
+    both("GET", webhook, headers)
+    both("GET", f"{webhook}/{{endpoint_id}}", headers)
+    both("PATCH", f"{webhook}/{{endpoint_id}}", headers, json={"event_types": []})
+    both("POST", f"{webhook}/{{endpoint_id}}/secret", headers)
+    both("POST", f"{webhook}/{{endpoint_id}}/ping", headers)
+    both("GET", f"{webhook}/{{endpoint_id}}/deliveries", headers)
+    body = {"scopes": ["btcpay.store.canviewinvoices"], "label": "till"}
+    ask.ids["key_id"] = both("POST", "/v1/stores/{store_id}/api-keys", headers, json=body)["id"]
+    rotation = "/v1/stores/{store_id}/api-keys/{key_id}/rotation"
+    ask.ids["key_id"] = both("POST", rotation, headers, json={"former_lifetime_s": 0})["id"]
+    both("DELETE", "/v1/stores/{store_id}/api-keys/{key_id}", headers)
+    both("GET", "/v1/stores/{store_id}/api-keys", headers)
+    policy = "/v1/stores/{store_id}/conversion-policy"
+    both("PUT", policy, headers, json={"kind": "keep", "keep_ppm": 1000})
+    tried = {"kind": "threshold", "worth": "100", "token": "TOKEN"}
+    both("GET", policy + "/simulation", headers, params=tried)
 
 
 def sell_from_links(both, ask, headers):

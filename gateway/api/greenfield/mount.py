@@ -4,7 +4,7 @@ from typing import Final
 
 from fastapi import APIRouter, Depends
 
-from gateway.api.greenfield import invoices, refunds, stores
+from gateway.api.greenfield import invoices, refunds, stores, webhooks
 from gateway.api.greenfield.doors import Greenfield
 from gateway.api.shop_readers import Readers
 from gateway.http.clients import Clients
@@ -30,6 +30,6 @@ def greenfield_router(
         merchants, public_url, network, Readers(), ShopLimits(budgets), clients or Clients()
     )
     mounted = APIRouter(dependencies=[Depends(here.known)])
-    for part in (invoices, refunds, stores):
+    for part in (invoices, refunds, stores, webhooks):
         mounted.include_router(part.router)
     return mounted

@@ -89,7 +89,12 @@ router = APIRouter(prefix="/v1/stores/{store_id}/reports", tags=["merchants"])
 
 
 def _report_documented(kind: ReportKind) -> dict[str, Any]:
-    extra = documented(REPLIES[kind], rejections=(400, 401, 403, 404, 429), proof="store")
+    extra = documented(
+        REPLIES[kind],
+        rejections=(400, 401, 403, 404, 429),
+        proof="store",
+        scope=VIEW_REPORTS,
+    )
     extra["responses"]["200"]["content"]["text/csv"] = {"schema": {"type": "string"}}
     return extra
 

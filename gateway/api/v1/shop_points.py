@@ -14,12 +14,12 @@ from gateway.api.v1.openapi import Answer, documented
 from gateway.api.v1.shop_doors import (
     FIND,
     MAKE,
-    AnyHolder,
     Here,
     Id,
     Shops,
     accepted,
     having_own,
+    holding,
     written_reply,
 )
 from gateway.api.v1.shop_point_schemas import (
@@ -34,6 +34,7 @@ from gateway.trading.rejection import Rejection
 from merchants.records.pay_buttons import PayButton
 from merchants.records.tables import Store
 from merchants.sales.asked import InvoiceRequest
+from merchants.stores.api_keys import Holder
 from merchants.stores.pay_buttons import ButtonRequest
 from merchants.stores.scopes import CREATE_INVOICES, MODIFY_SETTINGS, VIEW_SETTINGS
 
@@ -106,7 +107,9 @@ async def end_button(shops: Here, store: Changed, button_id: Id) -> Response:
     ),
 )
 async def sell_at_till(
-    shops: Here, holder: AnyHolder, body: Annotated[TillSale, Depends(body_of(TillSale))]
+    shops: Here,
+    holder: Annotated[Holder, Depends(holding(CREATE_INVOICES))],
+    body: Annotated[TillSale, Depends(body_of(TillSale))],
 ) -> Response:
     """Make an invoice for what a clerk has typed; only with a key that may do nothing else."""
     if holder.scopes != {CREATE_INVOICES}:
