@@ -43,7 +43,7 @@ from merchants.records.tables import Invoice, Store
 from merchants.records.turns import Turn
 from merchants.sales.adopted import was_sold
 from merchants.sales.arrivals import DUST_SHARE, Arrivals, Deposit
-from merchants.sales.asked import InvoiceRequest, Sources, asked_of
+from merchants.sales.asked import InvoiceRequest, Sources, asked_of, why_malformed
 from merchants.sales.conversions import NOTHING, Conversions
 from merchants.sales.exceptions import OpensRefunds, Returns
 from merchants.sales.offers import Offered, Offers, why_of
@@ -124,6 +124,9 @@ class Invoices:
         """Price ``request``. Rejects MALFORMED, also for less than a sweep is worth, UNKNOWN_TOKEN,
         NO_QUOTE, and CANNOT_SELL where the session key could not sell what would come; and as
         IDEMPOTENCY_CONFLICT a second invoice of an order that may have one."""
+        malformed = why_malformed(request)
+        if malformed is not None:
+            return malformed
         settle = listed(self._exchange.catalog.token_by_address(store.settle))
         asked = asked_of(request, settle, self._sources, now_ns)
         if isinstance(asked, Rejection):
