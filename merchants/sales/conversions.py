@@ -30,6 +30,7 @@ from merchants.records.shares import booked_pips
 from merchants.records.states import CONVERSION_EDGES, ConversionState, moved
 from merchants.records.tables import CONVERSION_WAITS, Conversion, Fill, Invoice, Order
 from merchants.records.turns import Turn
+from merchants.sales.adopted import adopt, granting_wallets
 from merchants.sales.pots import Pots, lowest_ticks, new_conversion
 from merchants.sales.reference_prices import Prices
 from merchants.stores.grants import grant_for, is_approved
@@ -86,11 +87,15 @@ class Conversions:
         with transaction(database) as session:
             unresolved = select(Order.wallet).where(Order.outcome.is_(None))
             self._wallets_waiting = set(session.scalars(unresolved))
+            self._granting = granting_wallets(session)
+            """Wallets of which the log may have orders of ours that these rows do not know; none
+            from the first order of this life on, for by then the log was read to its end."""
 
     def waiting_accounts(self) -> list[int]:
         """Return the engine accounts whose PLACE commands may be orders of ours."""
         numbers = (
-            self._exchange.catalog.account_number(wallet) for wallet in tuple(self._wallets_waiting)
+            self._exchange.catalog.account_number(wallet)
+            for wallet in self._wallets_waiting | self._granting
         )
         return [number for number in numbers if number is not None]
 
@@ -177,6 +182,7 @@ class Conversions:
         In rounds, one order a store in each: nobody waits behind all that another has to sell. One
         order a wallet at a time: two would be given the same nonce.
         """
+        self._granting = set()
         left = rows_max
         while left > 0 and (conversion_ids := self._round(left)):
             left -= len(conversion_ids)
@@ -318,11 +324,14 @@ class Conversions:
         attachment = evidence_of(entry)
         if not isinstance(attachment, SignedOrder):
             return
+        market: Market = entry.market
         order = session.get(Order, attachment.digest)
+        if order is None and attachment.account in self._granting:
+            catalog, now_ns = self._exchange.catalog, self._clock()
+            order = adopt(session, catalog, self.pots, attachment, market, now_ns)
         if order is None or order.outcome is not None:
             return
         conversion = order.conversion
-        market: Market = entry.market
         last_word, sold = Outcome.ACCEPTED, 0
         answer = entry.answer
         own_id = answer[0].order_id

@@ -20,6 +20,7 @@ from merchants.records.exception_policies import (
     ExceptionAction,
     ExceptionPolicy,
     exception_policy_of,
+    keep_all,
 )
 from merchants.records.options import option_of
 from merchants.records.refunds import Refund, RefundState
@@ -40,8 +41,9 @@ from merchants.records.states import (
 )
 from merchants.records.tables import Invoice, Store
 from merchants.records.turns import Turn
+from merchants.sales.adopted import was_sold
 from merchants.sales.arrivals import DUST_SHARE, Arrivals, Deposit
-from merchants.sales.asked import InvoiceRequest, Sources, asked_of
+from merchants.sales.asked import InvoiceRequest, Sources, asked_of, why_malformed
 from merchants.sales.conversions import NOTHING, Conversions
 from merchants.sales.exceptions import OpensRefunds, Returns
 from merchants.sales.offers import Offered, Offers, why_of
@@ -122,6 +124,9 @@ class Invoices:
         """Price ``request``. Rejects MALFORMED, also for less than a sweep is worth, UNKNOWN_TOKEN,
         NO_QUOTE, and CANNOT_SELL where the session key could not sell what would come; and as
         IDEMPOTENCY_CONFLICT a second invoice of an order that may have one."""
+        malformed = why_malformed(request)
+        if malformed is not None:
+            return malformed
         settle = listed(self._exchange.catalog.token_by_address(store.settle))
         asked = asked_of(request, settle, self._sources, now_ns)
         if isinstance(asked, Rejection):
@@ -323,6 +328,9 @@ class Invoices:
             worth = self._worth(invoice, now_ns)
             short = max(0, invoice.amount_pips - worth.pips)
             policy = exception_policy_of(session, invoice.store_id)
+            if was_sold(session, invoice):
+                # It was enough when it was weighed, before these rows were set back.
+                short, policy = 0, keep_all(invoice.store_id)
             invoice.judge_at_ns = None
             if short > tolerated_pips(invoice):
                 known = short if worth.is_whole else None

@@ -124,16 +124,34 @@ class Pots:
     def _open(
         self, session: Session, pot: Pot, market: Market, lots: int, lowest: int, now_ns: int
     ) -> None:
-        """Make one conversion of ``lots`` of the pot, from those that gave most."""
-        gifts = session.scalars(
-            select(Gift)
-            .where(GIFT_WAITS, Gift.store_id == pot.store_id, Gift.token == pot.token)
-            .order_by(Gift.pips.desc(), Gift.id)
-            .limit(GIFTS_MAX)
-        ).all()
+        """Make one conversion of ``lots`` of the pot, if those that gave most gave enough."""
+        gifts = _largest(session, pot)
         lots = min(lots, sum(gift.pips for gift in gifts) // market.lot_pips)
-        if lots == 0 or market.quote_pips(lots, lowest) < market.least_notional_pips:
-            return
+        if lots and market.quote_pips(lots, lowest) >= market.least_notional_pips:
+            self._take_out(session, pot, gifts, market, lots, now_ns)
+
+    def open_sold(
+        self, session: Session, store_id: str, market: Market, lots: int, now_ns: int
+    ) -> Conversion | None:
+        """Make the conversion of ``lots`` of a pot of which the log shows that it was made; None
+        if there is not so much in it."""
+        pot = session.get(Pot, (store_id, market.base.address))
+        if pot is None:
+            return None
+        gifts = _largest(session, pot)
+        if sum(gift.pips for gift in gifts) < market.base_pips(lots):
+            return None
+        return self._take_out(session, pot, gifts, market, lots, now_ns)
+
+    def _take_out(
+        self,
+        session: Session,
+        pot: Pot,
+        gifts: Sequence[Gift],
+        market: Market,
+        lots: int,
+        now_ns: int,
+    ) -> Conversion:
         left, taken = market.base_pips(lots), []
         for gift in gifts:
             if left == 0:
@@ -155,6 +173,7 @@ class Pots:
         if pot.pips >= market.lot_pips and pot.look_at_ns is None:
             pot.look_at_ns = now_ns  # More than this sale could take.
         session.flush()
+        return conversion
 
     def _conversion(
         self, session: Session, bearer: Invoice, market: Market, lots: int, now_ns: int
@@ -301,6 +320,16 @@ def _gift(invoice: Invoice, token: bytes, pips: int, *, is_kept: bool = False) -
         is_kept=is_kept,
         net_pips=0,
     )
+
+
+def _largest(session: Session, pot: Pot) -> Sequence[Gift]:
+    """Return the gifts that wait in a pot, of those that gave most."""
+    return session.scalars(
+        select(Gift)
+        .where(GIFT_WAITS, Gift.store_id == pot.store_id, Gift.token == pot.token)
+        .order_by(Gift.pips.desc(), Gift.id)
+        .limit(GIFTS_MAX)
+    ).all()
 
 
 def _age(gift: Gift) -> int:

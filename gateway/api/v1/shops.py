@@ -145,6 +145,8 @@ async def create_store(
     request = _store_request(body)
     if maker is not None and not shops.merchants.people.is_wallet_of(maker, request.wallet):
         raise Rejection(Outcome.FORBIDDEN, "make a store for the wallet that you signed in with")
+    if maker is not None:
+        shops.limits.keeps(f"person {maker.user_id}")
     endpoint = EndpointRequest(body.webhook_url) if body.webhook_url else None
     made = accepted(shops.merchants.create_store(request, endpoint))
     if maker is not None:
