@@ -51,6 +51,7 @@ from merchants.reports.reports import Reports
 from merchants.sales.arrivals import Deposit
 from merchants.sales.asked import InvoiceRequest, Sources
 from merchants.sales.conversions import Conversions
+from merchants.sales.exceptions import ExceptionPolicies
 from merchants.sales.invoices import Invoices, parameters_hash
 from merchants.sales.policies import Policies
 from merchants.sales.rates import NO_RATES, Rates, RateTerms, StablecoinRates
@@ -160,7 +161,13 @@ class Merchants:
         )
         sources = Sources(exchange.catalog, self.prices, self.rates)
         self.invoices = Invoices(
-            exchange, settlement, self.conversions, sources, entropy, confirmations_required
+            exchange,
+            settlement,
+            self.conversions,
+            sources,
+            entropy,
+            confirmations_required,
+            self.refunding.refunds,
         )
         self.endpoints = Endpoints(database, egress, clock, entropy)
         self.deliveries = Deliveries(database, egress, clock, jitter)
@@ -173,6 +180,7 @@ class Merchants:
         catalog, required = exchange.catalog, self._confirmations_required
         pots = self.conversions.pots
         self.policies = Policies(database, catalog, self.prices, pots, self._clock)
+        self.exception_policies = ExceptionPolicies(database)
         self.reader = Reader(database, catalog, settlement, required, lambda: self._head)
         self.movements = Movements(database, catalog)
         self.reports = Reports(database, exchange, settlement)

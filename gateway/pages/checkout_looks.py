@@ -10,7 +10,7 @@ from collections import Counter
 from collections.abc import Callable, Coroutine
 from concurrent.futures import ThreadPoolExecutor
 from hashlib import sha256
-from typing import Final, NamedTuple
+from typing import Final, NamedTuple, TypeVar
 
 import msgspec
 from starlette.requests import ClientDisconnect
@@ -44,6 +44,8 @@ SEND_SECONDS: Final = 5
 CLOCK_SECONDS: Final = 15
 """Between two words on a stream on which nothing changes."""
 
+Found = TypeVar("Found")
+
 
 class Drawn(NamedTuple):
     """A state as one reading of it is sent."""
@@ -75,12 +77,13 @@ class Looks:
         self._looks: dict[str, Look] = {}
         self._proofs: dict[str, tuple[float, bytes]] = {}
         self._asked: dict[str, asyncio.Future[Checkout | None]] = {}
+        self._proving: dict[str, asyncio.Future[bytes | None]] = {}
 
     async def at(self, invoice_id: str) -> Look:
         """Return what an invoice shows; refused when there is none."""
         known = self._looks.get(invoice_id)
         if known is None or self._now() >= known.stale_at:
-            checkout = await self._look_up(invoice_id)
+            checkout = await self._once(self._asked, invoice_id, self._read)
             if checkout is None:
                 raise Rejection(Outcome.NOT_FOUND, "There is no such invoice.")
             known = self._looks.get(invoice_id)
@@ -112,11 +115,11 @@ class Looks:
         such invoice. They are kept: to put one together a batch is decoded."""
         known = self._proofs.get(invoice_id)
         if known is None or self._now() >= known[0]:
-            loop = asyncio.get_running_loop()
-            document = await loop.run_in_executor(self._threads, self._prove, invoice_id)
+            document = await self._once(self._proving, invoice_id, self._prove)
             if document is None:
                 raise Rejection(Outcome.NOT_FOUND, "There is no such invoice.")
             known = (self._now() + PROOF_FRESH_SECONDS, document)
+            self._proofs.pop(invoice_id, None)
             if len(self._proofs) >= PROOFS_KEPT:
                 del self._proofs[next(iter(self._proofs))]
             self._proofs[invoice_id] = known
@@ -138,16 +141,21 @@ class Looks:
             }
         )
 
-    async def _look_up(self, invoice_id: str) -> Checkout | None:
+    async def _once(
+        self,
+        asked: "dict[str, asyncio.Future[Found | None]]",
+        invoice_id: str,
+        question: Callable[[str], Found | None],
+    ) -> Found | None:
         """Ask once for all who ask at the same time."""
-        asked = self._asked.get(invoice_id)
-        if asked is None:
+        answer = asked.get(invoice_id)
+        if answer is None:
             loop = asyncio.get_running_loop()
-            asked = loop.run_in_executor(self._threads, self._read, invoice_id)
-            self._asked[invoice_id] = asked
-            asked.add_done_callback(lambda _: self._asked.pop(invoice_id, None))
+            answer = loop.run_in_executor(self._threads, question, invoice_id)
+            asked[invoice_id] = answer
+            answer.add_done_callback(lambda _: asked.pop(invoice_id, None))
         # Whoever leaves meanwhile takes the answer from nobody else.
-        return await asyncio.shield(asked)
+        return await asyncio.shield(answer)
 
     def _read(self, invoice_id: str) -> Checkout | None:
         checkout = self._reader.checkout(invoice_id)

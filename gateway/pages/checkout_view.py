@@ -501,7 +501,7 @@ def language_links(reading: Reading) -> Html:
 
 
 def _back(invoice: InvoiceDocument, lang: Language) -> Html:
-    if not invoice.redirect_url:
+    if not invoice.redirect_url.startswith(("https://", "http://")):
         return Html("")
     url, text = escape(invoice.redirect_url), escape(lang.say("back_to_shop"))
     return Html(f"<p class='back'><a class='button' href='{url}'>{text}</a></p>")

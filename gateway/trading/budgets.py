@@ -19,6 +19,7 @@ NS: Final = 1_000_000_000
 
 WITHDRAWAL_SECONDS: Final = 60
 GRANT_SECONDS: Final = 86_400
+DAY_SECONDS: Final = 86_400
 MINUTE_SECONDS: Final = 60
 
 
@@ -219,6 +220,8 @@ class ShopBudgets(NamedTuple):
     requests_per_key: int = 3_000
     invoices_per_store: int = 300
     wrong_keys_per_address: int = 30
+    kept_per_store: int = 500
+    """Within ``DAY_SECONDS``: what is kept for good, though it may be ended at once."""
 
 
 class ShopLimits:
@@ -226,7 +229,8 @@ class ShopLimits:
 
     A request is charged to the key, so that one program of a shop cannot use up what another needs,
     and an invoice to its store: each is watched on chain for a month. Who guesses wrong is turned
-    away before the rows are looked at.
+    away before the rows are looked at. Keys, grants, endpoints and buttons are few at a time, but
+    who makes one and ends it again and again leaves rows, and secrets on disk, for ever.
     """
 
     def __init__(self, budgets: ShopBudgets, now_ns: Callable[[], int] = time.monotonic_ns) -> None:
@@ -234,6 +238,7 @@ class ShopLimits:
         self._keys = _Budget("shop-key", budgets.requests_per_key, MINUTE_SECONDS)
         self._invoices = _Budget("shop-invoice", budgets.invoices_per_store, MINUTE_SECONDS)
         self._wrong = _Budget("wrong-key", budgets.wrong_keys_per_address, MINUTE_SECONDS)
+        self._kept = _Budget("shop-kept", budgets.kept_per_store, DAY_SECONDS)
 
     def request(self, key_id: str) -> Charge:
         """Charge one request to the key it was made with; raises ``BudgetSpent``."""
@@ -242,6 +247,11 @@ class ShopLimits:
     def invoice(self, store_id: str) -> Charge:
         """Charge one invoice to its store; raises ``BudgetSpent``."""
         return self._invoices.charge(store_id, self._now_ns())
+
+    def keeps(self, whose: str) -> Charge:
+        """Charge something that is kept for good to the store, or person, that makes it; raises
+        ``BudgetSpent``."""
+        return self._kept.charge(whose, self._now_ns())
 
     def require_guesses(self, client: str) -> None:
         """Raise ``BudgetSpent`` where an address was wrong too often."""

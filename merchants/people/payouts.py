@@ -101,10 +101,23 @@ class Payouts:
                 return Rejection(Outcome.NOT_FOUND, {"change": change_id})
             if change.state != WAITING:
                 return Rejection(Outcome.FORBIDDEN, {"why": f"it is {change.state} already"})
-            self._end(session, change, CANCELLED, actor.person.user_id)
-            deed = Deed("payout.cancelled", change.id, change.store_id, change.wallet.hex())
-            note(session, actor.person, self._clock(), deed)
+            self._cancel(session, actor, change)
             return change
+
+    def cancel_of(self, session: Session, actor: Actor, user_id: str) -> None:
+        """Call off, in the caller's transaction, what somebody asked for who may not any more."""
+        his = select(PayoutChange).where(
+            PayoutChange.store_id == actor.store_id,
+            PayoutChange.asked_by == user_id,
+            PayoutChange.state == WAITING,
+        )
+        for change in session.scalars(his).all():
+            self._cancel(session, actor, change)
+
+    def _cancel(self, session: Session, actor: Actor, change: PayoutChange) -> None:
+        self._end(session, change, CANCELLED, actor.person.user_id)
+        deed = Deed("payout.cancelled", change.id, change.store_id, change.wallet.hex())
+        note(session, actor.person, self._clock(), deed)
 
     def of(self, store_id: str) -> tuple[bytes, list[PayoutChange]]:
         """Return a store's wallet and the changes of it, the newest first."""

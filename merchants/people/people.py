@@ -25,7 +25,7 @@ from merchants.people.passkeys import (
     new_count,
 )
 from merchants.people.payouts import News, Payouts, Wallets
-from merchants.people.roles import Actor, Person, Role
+from merchants.people.roles import CHANGE_PAYOUT, SCOPES, Actor, Person, Role
 from merchants.people.sessions import Opened, Origin, Sessions
 from merchants.people.slowing import Slowdown
 from merchants.people.step_ups import (
@@ -340,12 +340,16 @@ class People:
     def change_member(
         self, actor: Actor, user_id: str, role: Role | None, step_up_id: str, action: Action
     ) -> Rejection | None:
-        """Give a member another role, or none."""
+        """Give a member another role, or none; what he has under way that he may do no more is
+        called off."""
         with transaction(self.database) as session:
             refused = self.allowed(session, actor.person, step_up_id, action)
             if refused is not None:
                 return refused
-            return self.team.change(session, actor, user_id, role)
+            changed = self.team.change(session, actor, user_id, role)
+            if changed is None and (role is None or CHANGE_PAYOUT not in SCOPES[role]):
+                self.payouts.cancel_of(session, actor, user_id)
+            return changed
 
     def ask_payout(
         self, actor: Actor, wallet: bytes, step_up_id: str, action: Action

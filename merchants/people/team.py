@@ -13,7 +13,7 @@ from sqlalchemy.orm import Session
 
 from engine.types import Outcome
 from merchants.people.audit import Deed, note
-from merchants.people.roles import Actor, Person, Role
+from merchants.people.roles import MANAGE_TEAM, SCOPES, Actor, Person, Role
 from merchants.people.sessions import new_token, token_hash
 from merchants.records.database import reading, transaction
 from merchants.records.people import Invitation, Membership, User
@@ -210,10 +210,23 @@ class Team:
             session.delete(row)
         else:
             row.role = role.value
+        if role is None or MANAGE_TEAM not in SCOPES[role]:
+            self._withdraw_all_of(session, actor, user_id)
         kind = "member.removed" if role is None else "member.changed"
         deed = Deed(kind, user_id, actor.store_id, before, role)
         note(session, actor.person, self._clock(), deed)
         return None
+
+    def _withdraw_all_of(self, session: Session, actor: Actor, user_id: str) -> None:
+        """Call off what somebody invited who may invite no more: he may have kept a link to come
+        back by, as an owner."""
+        his = select(Invitation).where(
+            Invitation.store_id == actor.store_id, Invitation.invited_by == user_id
+        )
+        for row in session.scalars(his).all():
+            session.delete(row)
+            deed = Deed("invitation.withdrawn", row.id, actor.store_id, row.role)
+            note(session, actor.person, self._clock(), deed)
 
     def _owners(self, session: Session, row: Membership) -> int:
         owners = (Membership.store_id == row.store_id, Membership.role == Role.OWNER.value)

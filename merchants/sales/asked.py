@@ -4,7 +4,10 @@ A price may be in the store's stablecoin, in any currency for which there are ra
 that has a market with the stablecoin: then it is what so much of the token sells for now.
 """
 
-from typing import NamedTuple
+import re
+from typing import Any, Final, NamedTuple
+
+import msgspec
 
 from engine.types import MONEY_MAX, PIPS_PER_TOKEN, Outcome
 from merchants.records.amounts import decimal_of_pips, pips_of_decimal
@@ -13,6 +16,11 @@ from merchants.records.rejection import Rejection
 from merchants.sales.rates import NoRate, Rates
 from merchants.sales.reference_prices import NoPrice, Prices
 from settlement.orders.catalog import Catalog, Market, Token
+
+REDIRECT: Final = re.compile(r"(https?://[!-~]+)?")
+"""Where a page of ours may lead: a link to anything else may run as a script of ours."""
+
+REDIRECT_CHARS_MAX: Final = 2048
 
 
 class InvoiceRequest(NamedTuple):
@@ -47,6 +55,29 @@ class Sources(NamedTuple):
     catalog: Catalog
     prices: Prices
     rates: Rates
+
+
+def why_malformed(request: InvoiceRequest) -> Rejection | None:
+    """Return why there is no invoice with what ``request`` says besides its price: whichever door
+    it came through, pages show it and webhooks carry it."""
+    url = request.redirect_url
+    if len(url) > REDIRECT_CHARS_MAX or not REDIRECT.fullmatch(url):
+        why = "a customer goes back to an http or https URL"
+        return Rejection(Outcome.MALFORMED, {"redirect_url": url[:REDIRECT_CHARS_MAX], "why": why})
+    if object_of(request.metadata) is None:
+        why = "it is no JSON object that everybody can read"
+        return Rejection(Outcome.MALFORMED, {"metadata": "", "why": why})
+    return None
+
+
+def object_of(text: str) -> dict[str, Any] | None:
+    """Return the JSON object that ``text`` is; None for none, or one with what most readers of JSON
+    break at: a number that no float holds, an endless one, nesting without end."""
+    try:
+        found = msgspec.json.decode(text)
+    except (msgspec.DecodeError, RecursionError):
+        return None
+    return found if isinstance(found, dict) else None
 
 
 def asked_of(

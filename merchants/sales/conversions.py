@@ -26,6 +26,7 @@ from merchants.records.options import Option
 from merchants.records.policies import policy_of
 from merchants.records.pots import pot_ref
 from merchants.records.queues import STORES_TO_SELL_FOR
+from merchants.records.shares import booked_pips
 from merchants.records.states import CONVERSION_EDGES, ConversionState, moved
 from merchants.records.tables import CONVERSION_WAITS, Conversion, Fill, Invoice, Order
 from merchants.records.turns import Turn
@@ -49,6 +50,8 @@ ORDER_LIFETIME_S: Final = 60
 
 NOTIONAL_MAX: Final = MONEY_MAX // 2
 """No order may be worth more quote pips: the engine's bound."""
+
+NOTHING: Final[Mapping[bytes, int]] = MappingProxyType({})
 
 ADVANCED_MAX: Final = 100
 """Most conversions that are read at once to be moved on."""
@@ -101,7 +104,8 @@ class Conversions:
         session: Session,
         invoice: Invoice,
         now_ns: int,
-        judged_ticks: Mapping[bytes, int] = MappingProxyType({}),
+        judged_ticks: Mapping[bytes, int] = NOTHING,
+        returned: Mapping[bytes, int] = NOTHING,
     ) -> None:
         """Make one conversion a token of all whole lots that were credited and are in none yet, if
         they are worth the market's least order; gather what is left, or all of it as the store's
@@ -112,7 +116,8 @@ class Conversions:
 
         The limit comes from a price that the payer could not make: of an invoice paid in time the
         first from its option's quote, of late money from what it was weighed at (``judged_ticks``
-        by token); of what came on top from trades.
+        by token); of what came on top from trades. What is ``returned`` to the customer stays as it
+        came.
         """
         catalog = self._exchange.catalog
         sums = sums_of(session, catalog, (invoice.id,))[invoice.id]
@@ -122,8 +127,19 @@ class Conversions:
             if market is None:
                 assert option.token == invoice.settle, "an option is of what a market sells"
                 continue
-            judged = judged_ticks.get(option.token)
-            number += self._open_for(session, option, market, sums, number + 1, judged, now_ns)
+            ticks, back = judged_ticks.get(option.token), returned.get(option.token, 0)
+            number += self._open_for(session, option, market, sums, number + 1, ticks, back, now_ns)
+
+    def unsold_pips(self, session: Session, invoice: Invoice) -> dict[bytes, int]:
+        """Return by option how much of what is booked is in no sale yet."""
+        catalog = self._exchange.catalog
+        sums = sums_of(session, catalog, (invoice.id,))[invoice.id]
+        unsold = {}
+        for option in invoice.options:
+            market = catalog.market_of_pair(option.token, invoice.settle)
+            placed = 0 if market is None else _placed_pips(sums, market)
+            unsold[option.token] = max(0, booked_pips(option) - placed)
+        return unsold
 
     def _open_for(
         self,
@@ -133,18 +149,18 @@ class Conversions:
         sums: Sums,
         number: int,
         judged_ticks: int | None,
+        returned_pips: int,
         now_ns: int,
     ) -> int:
         """Return how many conversions of an option's token were made, ``number`` being the first's;
         ``sums`` are of what its invoice has been sold in before."""
         invoice = option.invoice
-        given = sum(given.pips for given in sums.given if given.token == option.token)
-        placed = sums.base_pips.get(market.symbol, 0) + given
-        rest = option.credited_pips - placed
+        placed = _placed_pips(sums, market)
+        rest = booked_pips(option) - placed
         if rest <= 0:
             return 0
         policy = policy_of(session, invoice.store_id)
-        kept = policy.kept_pips(rest)
+        kept = returned_pips + policy.kept_pips(rest - returned_pips)
         lots = 0 if policy.gathers_all else (rest - kept) // market.lot_pips
         quoted_ticks = terms.ticks_now(market, option, option.quoted_ticks)
         grant = grant_for(session, invoice.store_id, option.token, invoice.settle, invoice.wallet)
@@ -546,6 +562,12 @@ class Conversions:
             self._clock(),
             conversion=conversion,
         )
+
+
+def _placed_pips(sums: Sums, market: Market) -> int:
+    """Return how much of a market's token is in sales, or was given to a pot, or is kept."""
+    given = sum(given.pips for given in sums.given if given.token == market.base.address)
+    return sums.base_pips.get(market.symbol, 0) + given
 
 
 def _count(conversion: Conversion, fill: Fill, times: int) -> None:

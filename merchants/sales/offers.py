@@ -236,4 +236,5 @@ def _due(token: Token, quote: Quote) -> Option:
         seen_pips=0,
         credited_pips=0,
         timely_pips=0,
+        returned_pips=0,
     )

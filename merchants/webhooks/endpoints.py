@@ -9,7 +9,7 @@ from sqlalchemy.orm import Session
 
 from engine.types import Outcome
 from merchants.records.database import reading, transaction
-from merchants.records.endpoints import Delivery, Endpoint
+from merchants.records.endpoints import DELIVERY_WAITS, Delivery, Endpoint
 from merchants.records.rejection import Rejection
 from merchants.records.states import DeliveryState
 from merchants.webhooks.egress import Answer, Egress
@@ -170,8 +170,8 @@ class Endpoints:
             return secret
 
     def redeliver(self, store_id: str, delivery_id: int) -> Delivery | Rejection:
-        """Send what was sent once more: another delivery with the same webhook-id. Rejects
-        NOT_FOUND, and FORBIDDEN where the endpoint is not enabled."""
+        """Send what was sent once more: another delivery with the same webhook-id, or the one that
+        waits already. Rejects NOT_FOUND, and FORBIDDEN where the endpoint is not enabled."""
         with transaction(self._database) as session:
             old = session.get(Delivery, delivery_id)
             if old is None or old.store_id != store_id:
@@ -180,6 +180,17 @@ class Endpoints:
             if not endpoint.enabled:
                 why = "the endpoint is not enabled: " + endpoint.why
                 return Rejection(Outcome.FORBIDDEN, {"endpoint": endpoint.id, "why": why})
+            # However often it is asked for, no more than one waits: each is a row for ever.
+            waiting = select(Delivery).where(
+                DELIVERY_WAITS,
+                Delivery.endpoint_id == endpoint.id,
+                Delivery.invoice_id == old.invoice_id,
+                Delivery.event_id == old.event_id,
+            )
+            row = session.scalar(waiting.order_by(Delivery.id).limit(1))
+            if row is not None:
+                row.next_attempt_ns = min(row.next_attempt_ns, self._clock())
+                return row
             row = Delivery(
                 event=old.event,
                 endpoint_id=endpoint.id,

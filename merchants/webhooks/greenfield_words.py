@@ -86,6 +86,25 @@ class Told(Protocol):
         ...
 
 
+class _Invoice(msgspec.Struct, frozen=True):
+    status: str
+    exception: str
+    expires_at: int
+    deposit_address: str
+    metadata: msgspec.Raw
+    """The shop's own, as it came: what is in it is never read here."""
+
+
+class _Data(msgspec.Struct, frozen=True):
+    invoice: _Invoice
+    payment: dict[str, Any] = {}
+    refund: dict[str, Any] = {}
+
+
+class _Event(msgspec.Struct, frozen=True):
+    data: _Data
+
+
 def has_words(kind: str) -> bool:
     """Return whether an event type of ours is told at all."""
     return kind in WORDS
@@ -104,8 +123,7 @@ def names_of(types: Iterable[str]) -> list[str]:
 
 def body_of(message: Told) -> bytes:
     """Return an event in their shape."""
-    contents: dict[str, Any] = msgspec.json.decode(message.body)["data"]
-    invoice = contents["invoice"]
+    data = msgspec.json.decode(message.body, type=_Event).data
     told = {
         "deliveryId": message.delivery_id,
         "webhookId": message.endpoint_id,
@@ -115,19 +133,19 @@ def body_of(message: Told) -> bytes:
         "timestamp": message.created_at,
         "storeId": message.store_id,
         "invoiceId": message.invoice_id,
-        "metadata": invoice["metadata"],
+        "metadata": data.invoice.metadata,
     }
-    return msgspec.json.encode(told | _more(message.type, contents))
+    return msgspec.json.encode(told | _more(message.type, data))
 
 
-def _more(kind: str, contents: dict[str, Any]) -> dict[str, Any]:
+def _more(kind: str, data: _Data) -> dict[str, Any]:
     """Return what an event of this kind has besides."""
-    invoice, exception = contents["invoice"], contents["invoice"]["exception"]
-    is_over, is_late = exception == "paid_over", exception == "paid_late"
+    invoice = data.invoice
+    is_over, is_late = invoice.exception == "paid_over", invoice.exception == "paid_late"
     match EventType(kind):
         case EventType.INVOICE_RECEIVED_PAYMENT:
-            payment = contents["payment"]
-            is_late = payment["received_at"] > invoice["expires_at"]
+            payment = data.payment
+            is_late = payment["received_at"] > invoice.expires_at
             return {
                 "afterExpiration": is_late,
                 "paymentMethodId": f"{payment['token']}-{NETWORK}",
@@ -138,23 +156,23 @@ def _more(kind: str, contents: dict[str, Any]) -> dict[str, Any]:
                     "value": payment["amount"],
                     "fee": "0",
                     "status": "Processing",
-                    "destination": invoice["deposit_address"],
+                    "destination": invoice.deposit_address,
                 },
             }
         case EventType.INVOICE_PAID_OVER | EventType.INVOICE_SHORT:
-            is_late = invoice["status"] == "expired"
+            is_late = invoice.status == "expired"
             return {"afterExpiration": is_late, "overPaid": is_over, "paymentMethodId": None}
         case EventType.INVOICE_PROCESSING:
             return {"overPaid": is_over}
         case EventType.INVOICE_EXPIRED:
-            return {"partiallyPaid": exception == "paid_partial"}
+            return {"partiallyPaid": invoice.exception == "paid_partial"}
         case EventType.INVOICE_SETTLED:
             return {"manuallyMarked": False, "overPaid": is_over, "afterExpiration": is_late}
         case EventType.INVOICE_INVALID:
             return {"manuallyMarked": False}
         case EventType.INVOICE_CREATED:
             return {}
-    refund = contents["refund"]
+    refund = data.refund
     return {
         "payoutId": refund["id"],
         "pullPaymentId": refund["id"],

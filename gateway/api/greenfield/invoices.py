@@ -1,6 +1,6 @@
 """Invoices in BTCPay's words."""
 
-from typing import Annotated, Any, Final
+from typing import Annotated, Final
 
 import msgspec
 from fastapi import Depends, Path, Query, Response
@@ -19,7 +19,7 @@ from gateway.http.body import body_of
 from merchants.documents.native import InvoiceDocument
 from merchants.documents.reader import INVOICES_MAX
 from merchants.records.states import InvoiceState
-from merchants.sales.asked import InvoiceRequest
+from merchants.sales.asked import InvoiceRequest, object_of
 from merchants.stores.api_keys import Holder
 from merchants.stores.invoice_notes import Noted
 from merchants.stores.scopes import CREATE_INVOICES, MODIFY_INVOICES, VIEW_INVOICES, VIEW_SETTINGS
@@ -121,7 +121,7 @@ def _metadata(raw: msgspec.Raw) -> str:
     written = bytes(raw).strip()
     if not written or written == b"null":
         return "{}"
-    if not written.startswith(b"{") or len(written) > METADATA_SIZE_MAX:
+    if len(written) > METADATA_SIZE_MAX or object_of(written.decode()) is None:
         most = f"metadata is a JSON object of at most {METADATA_SIZE_MAX} bytes"
         raise Invalid("metadata", most)
     return written.decode()
@@ -129,8 +129,7 @@ def _metadata(raw: msgspec.Raw) -> str:
 
 def _order_id(metadata: str) -> str:
     """Return the order id in a shop's metadata; empty where there is none that fits."""
-    fields: Any = msgspec.json.decode(metadata)
-    found = fields.get("orderId")
+    found = (object_of(metadata) or {}).get("orderId")
     text = str(found) if isinstance(found, str | int) and not isinstance(found, bool) else ""
     return text if len(text) <= ORDER_ID_CHARS_MAX else ""
 

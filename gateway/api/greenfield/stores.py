@@ -117,6 +117,7 @@ async def create_key(
         if store_id not in ("", holder.store.id):
             raise Invalid("permissions", f"The key is of another store than {store_id}")
         scopes.append(scope)
+    here.limits.keeps(holder.store.id)
     made = accepted(here.merchants.stores.keys.make(holder, body.label[:64], scopes))
     answer = {"apiKey": made.api_key, "label": made.row.label, "permissions": body.permissions}
     return json_answer(answer)

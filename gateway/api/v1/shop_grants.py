@@ -85,6 +85,7 @@ async def ask_grant(
         floor_price=amount_of(body.floor_price, "floor_price") if body.floor_price else None,
         same_key=body.same_key,
     )
+    shops.limits.keeps(store.id)
     made = accepted(shops.merchants.grants.ask(store.id, request))
     return Answer(_reply(shops, made), 201)
 

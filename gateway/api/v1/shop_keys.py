@@ -71,6 +71,7 @@ async def create_key(
     shops: Here, mine: Mine, body: Annotated[CreateKey, Depends(body_of(CreateKey))]
 ) -> Response:
     """Make a key; it is shown in this answer only."""
+    shops.limits.keeps(mine.store.id)
     made = accepted(shops.merchants.stores.keys.make(mine, body.label, body.scopes))
     return Answer(_made(shops, made), 201)
 
@@ -91,6 +92,7 @@ async def rotate_key(
     shops: Here, mine: Mine, key_id: Id, body: Annotated[RotateKey, Depends(body_of(RotateKey))]
 ) -> Response:
     """Make a key like this one, which works for a while beside it and then no more."""
+    shops.limits.keeps(mine.store.id)
     made = accepted(shops.merchants.stores.keys.replace(mine, key_id, body.former_lifetime_s))
     return Answer(_made(shops, made), 201)
 

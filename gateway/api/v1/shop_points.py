@@ -64,6 +64,7 @@ async def create_button(
     request = ButtonRequest(
         body.name, body.amount, body.currency, tuple(body.tokens), body.redirect_url
     )
+    shops.limits.keeps(store.id)
     made = accepted(shops.merchants.stores.pay_buttons.make(store.id, request))
     return Answer(_reply(shops, made), 201)
 

@@ -259,6 +259,7 @@ async def create_refund_key(
 ) -> Response:
     """Make a refund account; the one before it ends, and its money goes to the store's wallet."""
     keys = shops.merchants.refunding.keys
+    shops.limits.keeps(store.id)
     made = accepted(keys.create(store.id, body.lifetime_s, body.slippage_ppm))
     return Answer(_key_reply(made), 201)
 
