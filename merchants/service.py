@@ -24,7 +24,7 @@ from engine.log_entries import Committed, LogEntry
 from engine.types import Outcome
 from merchants.documents.native import InvoiceDocument, listed
 from merchants.documents.reader import Reader
-from merchants.people.payouts import WalletsStay, tell_nobody
+from merchants.people.payouts import tell_nobody
 from merchants.people.people import People, PeopleTerms
 from merchants.records.database import (
     move_cursor,
@@ -203,7 +203,7 @@ class Merchants:
             clock=self._clock,
             entropy=entropy,
             terms=terms,
-            wallets=WalletsStay(),
+            wallets=self,
             is_lost=self._exchange.is_lost,
             tell=tell_nobody,
         )
@@ -245,6 +245,13 @@ class Merchants:
         made = self.endpoints.make(created.store_id, endpoint)
         assert not isinstance(made, Rejection), "it is the store's first, and was looked at"
         return StoreOpened(*created, made)
+
+    def change_wallet(self, store_id: str, wallet: bytes) -> Rejection | None:
+        """Let what a store earns from now on be ``wallet``'s; see ``Stores.change_wallet``."""
+        rejection = self.stores.change_wallet(store_id, wallet)
+        if rejection is None:
+            self.movements.follow(wallet)
+        return rejection
 
     def market_of(self, symbol: str, settle: bytes) -> Market | None:
         """Return the market that sells a token, by its symbol, for a stablecoin."""
@@ -451,7 +458,7 @@ class Merchants:
         if evidence.ref != ZERO_REF:
             invoice = session.scalar(select(Invoice).where(Invoice.ref == evidence.ref))
         account = self._exchange.catalog.address_of(entry.command.account)
-        if invoice is None or account != invoice.store.wallet:
+        if invoice is None or account != invoice.wallet:
             self._take_movement(session, entry)
             return  # Anybody may write our ref on a deposit into an account of their own.
         deposit = Deposit(

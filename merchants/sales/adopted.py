@@ -66,7 +66,9 @@ def adopt(
         alone = (Conversion.invoice_id == invoice.id, Conversion.from_pot.is_(False))
         conversion = _waiting(session, market, signed.base_amount, *alone)
         conversion = conversion or _unjudged(session, catalog, invoice, market, lots, now_ns)
-    if conversion is None or terms.unsold_pips(market, conversion) < signed.base_amount:
+    if conversion is None or conversion.invoice.wallet != signed.account:
+        return None
+    if terms.unsold_pips(market, conversion) < signed.base_amount:
         return None
     conversion.attempts += 1
     conversion.state = moved(CONVERSION_EDGES, conversion.state, ConversionState.EXECUTING)

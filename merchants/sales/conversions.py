@@ -163,7 +163,7 @@ class Conversions:
         kept = returned_pips + policy.kept_pips(rest - returned_pips)
         lots = 0 if policy.gathers_all else (rest - kept) // market.lot_pips
         quoted_ticks = terms.ticks_now(market, option, option.quoted_ticks)
-        grant = grant_for(session, invoice.store_id, option.token, invoice.settle)
+        grant = grant_for(session, invoice.store_id, option.token, invoice.settle, invoice.wallet)
         lowest = lowest_ticks(invoice.store, grant, market, judged_ticks or quoted_ticks)
         is_order = lots > 0 and market.quote_pips(lots, lowest) >= market.least_notional_pips
         if is_order:
@@ -217,7 +217,7 @@ class Conversions:
 
     def _order_for(self, session: Session, conversion: Conversion) -> SignedOrder | None:
         """Return the order to place now: the one that is stored, or a new one, stored first."""
-        wallet = conversion.invoice.store.wallet
+        wallet = conversion.invoice.wallet
         unresolved = session.scalar(
             select(Order).where(Order.wallet == wallet, Order.outcome.is_(None))
         )
@@ -243,7 +243,7 @@ class Conversions:
             self._try_again(session, conversion, Outcome.NO_QUOTE)
             return None
         store = conversion.invoice.store
-        grant = grant_for(session, store.id, market.base.address, market.quote.address)
+        grant = grant_for(session, store.id, market.base.address, market.quote.address, wallet)
         if grant is None or not is_approved(grant):
             self._try_again(session, conversion, Outcome.UNKNOWN_KEY)
             return None

@@ -156,6 +156,7 @@ class Invoices:
             details=request.metadata,
             redirect_url=request.redirect_url,
             settle=settle.address,
+            wallet=store.wallet,
             ref=ref,
             deposit_address=self._settlement.deposit_address(store.wallet, ref),
             amount=request.amount,
@@ -209,6 +210,8 @@ class Invoices:
             return "only what has expired gets a new price"
         if invoice.requotes >= REQUOTES_MAX:
             return f"it was given {REQUOTES_MAX} new prices"
+        if invoice.wallet != invoice.store.wallet:
+            return "its address pays into a wallet that the store has left"
         given_back = select(Refund.id).where(
             Refund.invoice_id == invoice.id, Refund.state != RefundState.CANCELLED
         )
@@ -313,7 +316,7 @@ class Invoices:
         places: list[SweepPlace] = []
         for invoice in turn.rows(session, due):
             tokens = self._worth_sweeping(invoice, self._arrivals.count(session, invoice))
-            places += [SweepPlace(invoice.store.wallet, invoice.ref, token) for token in tokens]
+            places += [SweepPlace(invoice.wallet, invoice.ref, token) for token in tokens]
             wait_ns = SWEEP_RETRY_NS << min(invoice.sweep_tries, SWEEP_DOUBLINGS_MAX)
             invoice.sweep_at_ns = now_ns + wait_ns
             invoice.sweep_tries += 1

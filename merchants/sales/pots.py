@@ -56,8 +56,12 @@ class Pots:
     def give(
         self, session: Session, invoice: Invoice, token: bytes, pips: int, now_ns: int
     ) -> None:
-        """Put ``pips`` of ``invoice`` into its store's pot."""
+        """Put ``pips`` of ``invoice`` into its store's pot. Not where the store has another wallet
+        now: one sale is of one account, so they stay with the old one as they came."""
         if pips == 0:
+            return
+        if _has_moved(invoice):
+            self.keep(session, invoice, token, pips)
             return
         gift = session.scalar(
             select(Gift).where(GIFT_WAITS, Gift.invoice_id == invoice.id, Gift.token == token)
@@ -113,7 +117,7 @@ class Pots:
         if ticks is None:
             pot.look_at_ns = now_ns + LOOK_AGAIN_NS
             return
-        grant = grant_for(session, store.id, pot.token, store.settle)
+        grant = grant_for(session, store.id, pot.token, store.settle, store.wallet)
         lowest = lowest_ticks(store, grant, market, ticks)
         policy = policy_of(session, store.id)
         portion = portion_of(policy, pot, market, lowest, now_ns)
@@ -201,18 +205,20 @@ class Pots:
             select(Gift).where(Gift.conversion_id == conversion.id).order_by(Gift.id.desc())
         ).all()
         _spread(session, gifts, 0)
-        left = pips
+        has_moved, left = _has_moved(conversion.invoice), pips
         for gift in gifts:
             back = min(gift.pips, left)
             left -= back
             if back == gift.pips:
-                gift.conversion_id = None
+                gift.conversion_id, gift.is_kept = None, has_moved
             elif back:
                 gift.pips -= back
                 bearer = session.get_one(Invoice, gift.invoice_id)
-                session.add(_gift(bearer, gift.token, back))
+                session.add(_gift(bearer, gift.token, back, is_kept=has_moved))
         session.flush()
         self.share(session, conversion)
+        if has_moved:
+            return
         self._fill(session, conversion.store_id, market.base.address, pips, again_ns)
 
 
@@ -320,6 +326,11 @@ def _gift(invoice: Invoice, token: bytes, pips: int, *, is_kept: bool = False) -
         is_kept=is_kept,
         net_pips=0,
     )
+
+
+def _has_moved(invoice: Invoice) -> bool:
+    """Return whether what came for ``invoice`` is not in the account of its store's wallet."""
+    return invoice.wallet != invoice.store.wallet
 
 
 def _largest(session: Session, pot: Pot) -> Sequence[Gift]:

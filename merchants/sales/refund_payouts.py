@@ -21,6 +21,7 @@ from merchants.records.database import reading, transaction
 from merchants.records.refunds import (
     Payer,
     Refund,
+    RefundKey,
     RefundOrder,
     RefundState,
     RefundWithdrawal,
@@ -365,8 +366,8 @@ class RefundPayouts:
         refund = session.get_one(Refund, row.refund_id)
         if refund.state is RefundState.AWAITING_PAYMENT:
             # Its owner has sent it himself, or these rows are of before it was sent.
-            is_wallet = row.account == refund.invoice.store.wallet
-            self.begin(session, refund, Payer.WALLET if is_wallet else Payer.KEY)
+            is_key = session.get(RefundKey, row.account) is not None
+            self.begin(session, refund, Payer.KEY if is_key else Payer.WALLET)
         refund.sequence, refund.next_ns = entry.sequence, self._clock()
 
     def take_returned(self, session: Session, returned: WithdrawalReturned) -> None:
