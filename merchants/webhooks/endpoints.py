@@ -171,7 +171,8 @@ class Endpoints:
 
     def redeliver(self, store_id: str, delivery_id: int) -> Delivery | Rejection:
         """Send what was sent once more: another delivery with the same webhook-id, or the one that
-        waits already. Rejects NOT_FOUND, and FORBIDDEN where the endpoint is not enabled or has no words for it."""
+        waits already. Rejects NOT_FOUND, and FORBIDDEN where the endpoint is not enabled, or has
+        no words for it."""
         with transaction(self._database) as session:
             old = session.get(Delivery, delivery_id)
             if old is None or old.store_id != store_id:
