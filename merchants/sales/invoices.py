@@ -19,7 +19,7 @@ from merchants.records.amounts import decimal_of_pips
 from merchants.records.options import option_of
 from merchants.records.refunds import Refund, RefundState
 from merchants.records.rejection import Rejection
-from merchants.records.shares import credited_pips, received_pips, timely_pips
+from merchants.records.shares import credited_pips, received_pips, timely_pips, worth_pips
 from merchants.records.states import (
     EXCEPTION_EDGES,
     INVOICE_EDGES,
@@ -34,6 +34,7 @@ from merchants.sales.asked import InvoiceRequest, Sources, asked_of, why_malform
 from merchants.sales.conversions import Conversions
 from merchants.sales.offers import Offered, Offers, why_of
 from merchants.sales.reference_prices import NoPrice
+from merchants.sales.refund_amounts import refunded_pips
 from merchants.webhooks import events
 from merchants.webhooks.event_types import EventType
 from settlement.ports import ExchangePort, SettlementPort, Transfer
@@ -312,6 +313,12 @@ class Invoices:
         for invoice in turn.rows(session, due):
             worth = self._worth(invoice, now_ns)
             short = max(0, invoice.amount_pips - worth.pips)
+            given_back = self._given_back(session, invoice)
+            if given_back:
+                # What is given back pays nothing, and what else comes is the shop's to give back.
+                invoice.judge_at_ns = None
+                self._report_short(session, invoice, max(short, given_back), now_ns)
+                continue
             if short > tolerated_pips(invoice) and not worth.is_whole:
                 invoice.judge_at_ns = now_ns + JUDGE_RETRY_NS
                 continue
@@ -339,6 +346,16 @@ class Invoices:
             invoice.short_pips = short_pips
             self._record(session, invoice, EventType.INVOICE_SHORT, now_ns)
 
+    def _given_back(self, session: Session, invoice: Invoice) -> int:
+        """Return how much of the price what its refunds give back had paid."""
+        if invoice.state is InvoiceState.SETTLED:
+            return 0
+        return sum(
+            worth_pips(invoice, one, refunded_pips(session, invoice.id, one.token))
+            for one in invoice.options
+            if one.credited_pips
+        )
+
     def _worth(self, invoice: Invoice, now_ns: int) -> _Worth:
         """Return the sale of what is booked, at prices that count."""
         worth, ticks, is_whole = 0, {}, True
@@ -361,7 +378,8 @@ class Invoices:
     def _move_on(self, session: Session, invoice: Invoice, now_ns: int) -> None:
         """Take every edge that what came now allows."""
         lying = self._arrivals.count(session, invoice)
-        least = least_pips(invoice)
+        given_back = self._given_back(session, invoice)
+        least = least_pips(invoice) + given_back
         full = received_pips(invoice) >= least
         booked = credited_pips(invoice) >= least
         timely = timely_pips(invoice) >= least
@@ -370,7 +388,7 @@ class Invoices:
             self._go(session, invoice, InvoiceState.EXPIRED, EventType.INVOICE_EXPIRED, now_ns)
         waits = invoice.state is new or (invoice.state is InvoiceState.EXPIRED and timely)
         revives = invoice.state is InvoiceState.INVALID and booked and timely
-        if (full and waits) or revives:
+        if given_back == 0 and ((full and waits) or revives):
             invoice.processing_ns = now_ns
             self._go(session, invoice, processing, EventType.INVOICE_PROCESSING, now_ns)
         elif not full and invoice.state is processing:

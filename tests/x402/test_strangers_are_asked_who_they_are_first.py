@@ -1,4 +1,5 @@
-"""Found: the facilitator read what strangers sent, a millisecond of it, before it asked for a key."""
+"""Found: the facilitator read what strangers sent, a millisecond of it, before it asked for
+a key."""
 
 import pytest
 from fastapi import FastAPI

@@ -125,7 +125,8 @@ class X402Routes:
         return _answer(Offer(invoice.id, invoice.expires_at, requirements), 201)
 
     async def _holder(self, request: Request) -> None:
-        """Put into the request who asks; each request is charged to his key, each wrong key to the address."""
+        """Put into the request who asks; each request is charged to his key, each wrong key to the
+        address."""
         scheme, _, key = request.headers.get("authorization", "").partition(" ")
         client = self._clients.of(request)
         self._limits.require_guesses(client)
