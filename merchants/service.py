@@ -52,7 +52,7 @@ from merchants.sales.arrivals import Deposit
 from merchants.sales.asked import InvoiceRequest, Sources
 from merchants.sales.conversions import Conversions
 from merchants.sales.exceptions import ExceptionPolicies
-from merchants.sales.invoices import Invoices, parameters_hash
+from merchants.sales.invoices import WATCHED_NS, Invoices, parameters_hash
 from merchants.sales.policies import Policies
 from merchants.sales.rates import NO_RATES, Rates, RateTerms, StablecoinRates
 from merchants.sales.reference_prices import Prices, PriceTerms
@@ -83,9 +83,6 @@ TURN_ROWS: Final = 4
 TURNS_MAX: Final = 100
 STEP_NS: Final = 50 * 10**6
 """How long a step stays with one kind of work, in turns between which everybody else has one."""
-
-WATCHED_NS: Final = 30 * 24 * 3600 * 10**9
-"""How long after an invoice was made a payment to its address is still noticed by itself."""
 
 SHOWN_MAX: Final = 100_000
 """Transfers of which it is remembered that they were taken; older ones are looked at again."""

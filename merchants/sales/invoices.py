@@ -76,6 +76,9 @@ LEAST: Final = decimal_of_pips(SWEEP_LEAST_PIPS)
 BLOCK_NS: Final = 12 * 10**9
 """The longest usual time between two blocks."""
 
+WATCHED_NS: Final = 30 * 24 * 3600 * 10**9
+"""How long after an invoice was made a payment to its address is still noticed by itself."""
+
 REQUOTES_MAX: Final = 10
 """Most new prices of one invoice: each is another quarter of an hour in which the payer chooses."""
 
@@ -183,10 +186,11 @@ class Invoices:
         """Let an expired invoice be paid at new quotes, for as long as a new one; what came counts
         at them too, so that only the rest is asked for.
 
-        Rejects INVOICE_CLOSED where it has not expired, was given REQUOTES_MAX new prices, or money
-        of it was given back; and as ``create`` where it cannot be priced. Then nothing changes.
+        Rejects INVOICE_CLOSED where it has not expired, was given REQUOTES_MAX new prices, is too
+        old to be watched for that long, or money of it was given back; and as ``create`` where it
+        cannot be priced. Then nothing changes.
         """
-        why = self._why_not_anew(session, invoice)
+        why = self._why_not_anew(session, invoice, now_ns)
         if why:
             return Rejection(Outcome.INVOICE_CLOSED, {"invoice": invoice.id, "why": why})
         left_out = msgspec.json.decode(invoice.left_out, type=list[LeftOut])
@@ -204,7 +208,7 @@ class Invoices:
         self._move_on(session, invoice, now_ns)
         return None
 
-    def _why_not_anew(self, session: Session, invoice: Invoice) -> str:
+    def _why_not_anew(self, session: Session, invoice: Invoice, now_ns: int) -> str:
         """Return why an invoice gets no new price; empty if it may."""
         if invoice.state is not InvoiceState.EXPIRED:
             return "only what has expired gets a new price"
@@ -212,6 +216,9 @@ class Invoices:
             return f"it was given {REQUOTES_MAX} new prices"
         if invoice.wallet != invoice.store.wallet:
             return "its address pays into a wallet that the store has left"
+        ends_ns = now_ns + invoice.store.lifetime_s * 10**9 + FINALITY_LIMIT_NS
+        if ends_ns > invoice.created_ns + WATCHED_NS:
+            return "it is so old that nobody would see it paid; make another"
         given_back = select(Refund.id).where(
             Refund.invoice_id == invoice.id, Refund.state != RefundState.CANCELLED
         )
@@ -428,7 +435,8 @@ class Invoices:
     def _move_on(self, session: Session, invoice: Invoice, now_ns: int) -> None:
         """Take every edge that what came now allows."""
         lying = self._arrivals.count(session, invoice)
-        least = least_pips(invoice)
+        given_back = self._given_back(session, invoice)
+        least = least_pips(invoice) + given_back
         full = received_pips(invoice) >= least
         booked = credited_pips(invoice) >= least
         timely = timely_pips(invoice) >= least
@@ -437,7 +445,7 @@ class Invoices:
             self._go(session, invoice, InvoiceState.EXPIRED, EventType.INVOICE_EXPIRED, now_ns)
         waits = invoice.state is new or (invoice.state is InvoiceState.EXPIRED and timely)
         revives = invoice.state is InvoiceState.INVALID and booked and timely
-        if (full and waits) or revives:
+        if given_back == 0 and ((full and waits) or revives):
             invoice.processing_ns = now_ns
             self._go(session, invoice, processing, EventType.INVOICE_PROCESSING, now_ns)
         elif not full and invoice.state is processing:

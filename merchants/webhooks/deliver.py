@@ -139,7 +139,7 @@ class Deliveries:
         if self._is_closing or room <= 0:
             return []
         with transaction(self._database) as session:
-            chosen = self._chosen(session, room)
+            chosen = [one for one in self._chosen(session, room) if self._has_words(session, one)]
             for delivery in chosen:
                 delivery.attempts += 1
                 delivery.last_status, delivery.last_error = 0, UNANSWERED
@@ -147,6 +147,16 @@ class Deliveries:
             flights = [self._flight_of(session, delivery) for delivery in chosen]
         self._in_flight.update((flight.delivery_id, flight) for flight in flights)
         return flights
+
+    def _has_words(self, session: Session, delivery: Delivery) -> bool:
+        """Return whether its endpoint can be told of it; what waits while an endpoint changes to
+        words that lack it is given up: it would be in the way of all that is due, of all shops."""
+        endpoint = session.get_one(Endpoint, delivery.endpoint_id)
+        if FORMATS[endpoint.format].tells(delivery.event.type):
+            return True
+        delivery.last_error = f"there are no words for it in {endpoint.format}"
+        delivery.state = moved(DELIVERY_EDGES, delivery.state, DeliveryState.DEAD)
+        return False
 
     def _chosen(self, session: Session, room: int) -> list[Delivery]:
         """Return what leaves now: a turn for each store and its endpoints, the longest waiting

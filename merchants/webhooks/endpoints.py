@@ -171,7 +171,8 @@ class Endpoints:
 
     def redeliver(self, store_id: str, delivery_id: int) -> Delivery | Rejection:
         """Send what was sent once more: another delivery with the same webhook-id, or the one that
-        waits already. Rejects NOT_FOUND, and FORBIDDEN where the endpoint is not enabled."""
+        waits already. Rejects NOT_FOUND, and FORBIDDEN where the endpoint is not enabled, or has
+        no words for it."""
         with transaction(self._database) as session:
             old = session.get(Delivery, delivery_id)
             if old is None or old.store_id != store_id:
@@ -179,6 +180,9 @@ class Endpoints:
             endpoint = session.get_one(Endpoint, old.endpoint_id)
             if not endpoint.enabled:
                 why = "the endpoint is not enabled: " + endpoint.why
+                return Rejection(Outcome.FORBIDDEN, {"endpoint": endpoint.id, "why": why})
+            if not FORMATS[endpoint.format].tells(old.event.type):
+                why = f"there are no words for it in {endpoint.format}"
                 return Rejection(Outcome.FORBIDDEN, {"endpoint": endpoint.id, "why": why})
             # However often it is asked for, no more than one waits: each is a row for ever.
             waiting = select(Delivery).where(

@@ -14,6 +14,7 @@ from tests.merchants.fixtures import (
     TOKEN,
     USD,
     World,
+    address_bytes,
     due_raw,
     option,
     sole,
@@ -132,3 +133,20 @@ def test_dust_of_a_stranger_keeps_nobody_from_a_new_price(world):
     assert fresh.status == "new"
     send(world, fresh, "USD", int(option(fresh, "USD").remaining_raw))
     assert sole({settle(world, fresh).status}) == "settled"
+
+
+def test_found_an_address_that_nobody_watched_any_more_was_paid_at_a_new_price(world):
+    """A month after it was made an invoice's address is watched no more: who pays there by a new
+    price would not be seen."""
+    venue = world.venue
+    old = expired(world, venue.approved_store(floor_price=100 * DOLLAR))
+    world.pass_time(28 * 86_400)
+    young = anew(world, old)
+    world.pass_time(901)
+    venue.tick()
+    assert address_bytes(young.deposit_address) in venue.merchants.watched_addresses()
+    world.pass_time(86_400)
+    answer = venue.merchants.requote(old.id)
+    assert isinstance(answer, Rejection) and answer.outcome is Outcome.INVOICE_CLOSED
+    assert "so old" in answer.detail["why"]
+    assert venue.merchants.reader.invoice(old.id).status == "expired"

@@ -2,7 +2,8 @@
 
 import pytest
 
-from merchants.service import ROWS_MAX, WATCHED_NS
+from merchants.sales.invoices import WATCHED_NS
+from merchants.service import ROWS_MAX
 from tests.merchants.fixtures import CONFIRMATIONS, NS, World, address_bytes, due_raw
 
 MONTH_S = WATCHED_NS // NS

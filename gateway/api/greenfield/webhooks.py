@@ -87,6 +87,7 @@ async def create_webhook(
     """Make a webhook; its secret is in this answer only, whether the caller sent one or not."""
     types = _types(body.authorized_events)
     request = EndpointRequest(body.url, types, GREENFIELD, body.enabled)
+    here.limits.keeps(holder.store.id)
     made = accepted(here.merchants.endpoints.make(holder.store.id, request))
     return json_answer(_shape(made.row) | {"secret": made.secret})
 
@@ -182,6 +183,8 @@ async def read_delivery_request(
     row = await _sent(here, holder, webhook_id, delivery_id)
     endpoint = await _found(here, holder, webhook_id)
     message = message_of(row)
+    if not FORMATS[endpoint.format].tells(message.type):
+        raise NotThere("webhookdelivery")
     encoded = FORMATS[endpoint.format].encode(message, endpoint.secrets.split(" "), 0)
     return Response(encoded.body, media_type="application/json")
 
