@@ -24,7 +24,7 @@ from engine.log_entries import Committed, LogEntry
 from engine.types import Outcome
 from merchants.documents.native import InvoiceDocument, listed
 from merchants.documents.reader import Reader
-from merchants.people.payouts import WalletsStay, tell_nobody
+from merchants.people.payouts import tell_nobody
 from merchants.people.people import People, PeopleTerms
 from merchants.records.database import (
     move_cursor,
@@ -51,6 +51,7 @@ from merchants.reports.reports import Reports
 from merchants.sales.arrivals import Deposit
 from merchants.sales.asked import InvoiceRequest, Sources
 from merchants.sales.conversions import Conversions
+from merchants.sales.exceptions import ExceptionPolicies
 from merchants.sales.invoices import WATCHED_NS, Invoices, parameters_hash
 from merchants.sales.policies import Policies
 from merchants.sales.rates import NO_RATES, Rates, RateTerms, StablecoinRates
@@ -157,7 +158,13 @@ class Merchants:
         )
         sources = Sources(exchange.catalog, self.prices, self.rates)
         self.invoices = Invoices(
-            exchange, settlement, self.conversions, sources, entropy, confirmations_required
+            exchange,
+            settlement,
+            self.conversions,
+            sources,
+            entropy,
+            confirmations_required,
+            self.refunding.refunds,
         )
         self.endpoints = Endpoints(database, egress, clock, entropy)
         self.deliveries = Deliveries(database, egress, clock, jitter)
@@ -170,6 +177,7 @@ class Merchants:
         catalog, required = exchange.catalog, self._confirmations_required
         pots = self.conversions.pots
         self.policies = Policies(database, catalog, self.prices, pots, self._clock)
+        self.exception_policies = ExceptionPolicies(database)
         self.reader = Reader(database, catalog, settlement, required, lambda: self._head)
         self.movements = Movements(database, catalog)
         self.reports = Reports(database, exchange, settlement)
@@ -192,7 +200,7 @@ class Merchants:
             clock=self._clock,
             entropy=entropy,
             terms=terms,
-            wallets=WalletsStay(),
+            wallets=self,
             is_lost=self._exchange.is_lost,
             tell=tell_nobody,
         )
@@ -234,6 +242,13 @@ class Merchants:
         made = self.endpoints.make(created.store_id, endpoint)
         assert not isinstance(made, Rejection), "it is the store's first, and was looked at"
         return StoreOpened(*created, made)
+
+    def change_wallet(self, store_id: str, wallet: bytes) -> Rejection | None:
+        """Let what a store earns from now on be ``wallet``'s; see ``Stores.change_wallet``."""
+        rejection = self.stores.change_wallet(store_id, wallet)
+        if rejection is None:
+            self.movements.follow(wallet)
+        return rejection
 
     def market_of(self, symbol: str, settle: bytes) -> Market | None:
         """Return the market that sells a token, by its symbol, for a stablecoin."""
@@ -440,7 +455,7 @@ class Merchants:
         if evidence.ref != ZERO_REF:
             invoice = session.scalar(select(Invoice).where(Invoice.ref == evidence.ref))
         account = self._exchange.catalog.address_of(entry.command.account)
-        if invoice is None or account != invoice.store.wallet:
+        if invoice is None or account != invoice.wallet:
             self._take_movement(session, entry)
             return  # Anybody may write our ref on a deposit into an account of their own.
         deposit = Deposit(

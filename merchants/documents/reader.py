@@ -114,7 +114,7 @@ class Reader:
                 document,
                 sums[invoice.id],
                 invoice.store.name,
-                hex_of(invoice.store.wallet),
+                hex_of(invoice.wallet),
                 self._confirmations_required,
             )
 
@@ -320,7 +320,7 @@ def sales_of(database: Engine, invoice_id: str, store_id: str | None = None) -> 
         )
         alone = sold.where(Conversion.invoice_id == invoice_id, Conversion.from_pot.is_(False))
         together = sold.where(Conversion.id.in_(given.distinct()))
-        wallet = invoice.store.wallet
+        wallet = invoice.wallet
         found = (
             Sales(wallet, invoice.ref, list(session.scalars(alone))),
             Sales(wallet, pot_ref(invoice.store_id), list(session.scalars(together))),

@@ -36,15 +36,6 @@ class Wallets(Protocol):
         """Let ``wallet`` own what the store earns from now on; to the same twice is once."""
 
 
-class WalletsStay:
-    """Stands where stores cannot be given another wallet."""
-
-    def change_wallet(self, store_id: str, wallet: bytes) -> Rejection | None:
-        """See ``Wallets``."""
-        why = f"this version gives {store_id} no other wallet"
-        return Rejection(Outcome.FORBIDDEN, {"why": why, "wallet": "0x" + wallet.hex()})
-
-
 News = Callable[[Session, PayoutChange, int], None]
 """Tells a shop, in the transaction of the change, what became of one at a time (unix ns)."""
 

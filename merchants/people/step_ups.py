@@ -46,6 +46,7 @@ ACTIONS: Final[dict[str, Terms]] = {
     "api-key.create": Terms(MODIFY_SETTINGS, is_strong=True),
     "webhook-secret.rotate": Terms(MODIFY_WEBHOOKS, is_strong=True),
     "policy.change": Terms(MODIFY_SETTINGS, is_strong=False),
+    "exceptions.change": Terms(MODIFY_SETTINGS, is_strong=False),
     "invitation.create": Terms(MANAGE_TEAM, is_strong=True),
     "member.change": Terms(MANAGE_TEAM, is_strong=True),
     "member.remove": Terms(MANAGE_TEAM, is_strong=True),

@@ -17,6 +17,7 @@ from engine.journal.reader import Position
 from merchants.records import (
     api_keys,
     endpoints,
+    exception_policies,
     grants,
     invoice_notes,
     movements,
@@ -37,6 +38,7 @@ CURSOR_ROW: Final = 1
 ROOMS: Final = (
     api_keys,
     endpoints,
+    exception_policies,
     grants,
     invoice_notes,
     movements,

@@ -21,7 +21,8 @@ class Option(Table):
     ``due_*``, ``seen_pips``, ``credited_pips``, ``timely_pips`` are in the token, ``proceeds_pips``
     and ``fee_pips`` in the invoice's stablecoin. ``seen_pips`` is what lies at the address as far
     as transfers are known, ``credited_pips`` what the engine has booked, by whatever road: what
-    came is their sum. ``timely_pips`` is what of it came before the expiry. ``lots`` and
+    came is their sum. ``timely_pips`` is what of it came before the expiry, ``returned_pips`` what
+    refunds gave back, or promise to, before the invoice settled: that pays nothing. ``lots`` and
     ``quoted_ticks`` are in the terms of the quote, ``lot_pips`` and ``tick_pips`` (see
     ``merchants.records.terms``); all four are 0 where nothing is sold.
     """
@@ -43,6 +44,7 @@ class Option(Table):
     seen_pips: Mapped[int] = mapped_column(default=0, server_default="0")
     credited_pips: Mapped[int] = mapped_column(default=0, server_default="0")
     timely_pips: Mapped[int] = mapped_column(default=0, server_default="0")
+    returned_pips: Mapped[int] = mapped_column(default=0, server_default="0")
 
     invoice: Mapped["Invoice"] = relationship(back_populates="options")
 

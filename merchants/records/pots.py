@@ -8,7 +8,7 @@ and what the pot is sold for is shared over those who gave.
 from collections.abc import Sequence
 from typing import Any, Final, NamedTuple
 
-from sqlalchemy import BindParameter, ForeignKey, Index, bindparam, case, func, select, text
+from sqlalchemy import BindParameter, ForeignKey, Index, bindparam, case, func, select, text, update
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
 from merchants.records.amounts import exact_sum, sum_of
@@ -51,6 +51,14 @@ class Gift(Table):
     conversion_id: Mapped[str | None] = mapped_column(ForeignKey("conversions.id"), index=True)
     is_kept: Mapped[bool] = mapped_column(default=False)
     net_pips: Mapped[int] = mapped_column(Digits, default=0)
+
+
+def keep_gathered(session: Session, store_id: str) -> None:
+    """Let all that waits in a store's pots stay as it came: it will be in no sale."""
+    waiting = update(Gift).where(GIFT_WAITS, Gift.store_id == store_id)
+    session.execute(waiting.values(is_kept=True))
+    emptied = {"pips": 0, "look_at_ns": None, "slices_left": 0}
+    session.execute(update(Pot).where(Pot.store_id == store_id).values(emptied))
 
 
 class Given(NamedTuple):

@@ -160,6 +160,8 @@ class Invoice(Table):
     details: Mapped[str]
     redirect_url: Mapped[str]
     settle: Mapped[bytes] = mapped_column(server_default=text("''"))
+    wallet: Mapped[bytes] = mapped_column(server_default=text("''"))
+    """Whose account its money goes to: its address commits to that, whatever the store's is now."""
     ref: Mapped[bytes] = mapped_column(unique=True)
     deposit_address: Mapped[bytes] = mapped_column(unique=True)
     amount: Mapped[str] = mapped_column(default="", server_default=text("''"))

@@ -115,7 +115,8 @@ def _add_movements(session: Session, store: Store, sums: _Sums) -> None:
     stores = select(Store.id).where(Store.wallet == store.wallet)
     paid = (
         select(Credit.token, *exact_sum(Credit.amount_pips))
-        .where(Credit.store_id.in_(stores))
+        .join(Invoice, Invoice.id == Credit.invoice_id)
+        .where(Credit.store_id.in_(stores), Invoice.wallet == store.wallet)
         .group_by(Credit.token)
     )
     for token, *halves in session.execute(paid):
@@ -142,7 +143,8 @@ def _add_sales(session: Session, house: House, store: Store, sums: _Sums) -> Non
     traded = (
         select(Conversion.market, *SOLD)
         .join(Conversion, Conversion.id == Fill.conversion_id)
-        .where(Fill.store_id.in_(stores))
+        .join(Invoice, Invoice.id == Conversion.invoice_id)
+        .where(Fill.store_id.in_(stores), Invoice.wallet == store.wallet)
         .group_by(Conversion.market)
     )
     for symbol, *halves in session.execute(traded):
@@ -163,7 +165,8 @@ def _add_sales(session: Session, house: House, store: Store, sums: _Sums) -> Non
             *exact_sum(cast(Conversion.proceeds_pips, BigInteger)),
             *exact_sum(cast(Conversion.fee_pips, BigInteger)),
         )
-        .where(Conversion.store_id.in_(stores))
+        .join(Invoice, Invoice.id == Conversion.invoice_id)
+        .where(Conversion.store_id.in_(stores), Invoice.wallet == store.wallet)
         .group_by(Conversion.market, Conversion.lot_pips)
     )
     nets: Counter[bytes] = Counter()
@@ -176,7 +179,7 @@ def _add_sales(session: Session, house: House, store: Store, sums: _Sums) -> Non
     shown = (
         select(Store.settle, *exact_sum(cast(Invoice.net_pips, BigInteger)))
         .join(Store, Store.id == Invoice.store_id)
-        .where(Invoice.store_id.in_(stores))
+        .where(Invoice.store_id.in_(stores), Invoice.wallet == store.wallet)
         .group_by(Store.settle)
     )
     for settle, *halves in session.execute(shown):

@@ -26,9 +26,11 @@ from merchants.records.options import Option
 from merchants.records.policies import policy_of
 from merchants.records.pots import pot_ref
 from merchants.records.queues import STORES_TO_SELL_FOR
+from merchants.records.shares import booked_pips
 from merchants.records.states import CONVERSION_EDGES, ConversionState, moved
 from merchants.records.tables import CONVERSION_WAITS, Conversion, Fill, Invoice, Order
 from merchants.records.turns import Turn
+from merchants.sales.adopted import adopt, granting_wallets
 from merchants.sales.pots import Pots, lowest_ticks, new_conversion
 from merchants.sales.reference_prices import Prices
 from merchants.stores.grants import grant_for, is_approved
@@ -48,6 +50,8 @@ ORDER_LIFETIME_S: Final = 60
 
 NOTIONAL_MAX: Final = MONEY_MAX // 2
 """No order may be worth more quote pips: the engine's bound."""
+
+NOTHING: Final[Mapping[bytes, int]] = MappingProxyType({})
 
 ADVANCED_MAX: Final = 100
 """Most conversions that are read at once to be moved on."""
@@ -83,11 +87,15 @@ class Conversions:
         with transaction(database) as session:
             unresolved = select(Order.wallet).where(Order.outcome.is_(None))
             self._wallets_waiting = set(session.scalars(unresolved))
+            self._granting = granting_wallets(session)
+            """Wallets of which the log may have orders of ours that these rows do not know; none
+            from the first order of this life on, for by then the log was read to its end."""
 
     def waiting_accounts(self) -> list[int]:
         """Return the engine accounts whose PLACE commands may be orders of ours."""
         numbers = (
-            self._exchange.catalog.account_number(wallet) for wallet in tuple(self._wallets_waiting)
+            self._exchange.catalog.account_number(wallet)
+            for wallet in self._wallets_waiting | self._granting
         )
         return [number for number in numbers if number is not None]
 
@@ -96,7 +104,8 @@ class Conversions:
         session: Session,
         invoice: Invoice,
         now_ns: int,
-        judged_ticks: Mapping[bytes, int] = MappingProxyType({}),
+        judged_ticks: Mapping[bytes, int] = NOTHING,
+        returned: Mapping[bytes, int] = NOTHING,
     ) -> None:
         """Make one conversion a token of all whole lots that were credited and are in none yet, if
         they are worth the market's least order; gather what is left, or all of it as the store's
@@ -107,7 +116,8 @@ class Conversions:
 
         The limit comes from a price that the payer could not make: of an invoice paid in time the
         first from its option's quote, of late money from what it was weighed at (``judged_ticks``
-        by token); of what came on top from trades.
+        by token); of what came on top from trades. What is ``returned`` to the customer stays as it
+        came.
         """
         catalog = self._exchange.catalog
         sums = sums_of(session, catalog, (invoice.id,))[invoice.id]
@@ -117,8 +127,19 @@ class Conversions:
             if market is None:
                 assert option.token == invoice.settle, "an option is of what a market sells"
                 continue
-            judged = judged_ticks.get(option.token)
-            number += self._open_for(session, option, market, sums, number + 1, judged, now_ns)
+            ticks, back = judged_ticks.get(option.token), returned.get(option.token, 0)
+            number += self._open_for(session, option, market, sums, number + 1, ticks, back, now_ns)
+
+    def unsold_pips(self, session: Session, invoice: Invoice) -> dict[bytes, int]:
+        """Return by option how much of what is booked is in no sale yet."""
+        catalog = self._exchange.catalog
+        sums = sums_of(session, catalog, (invoice.id,))[invoice.id]
+        unsold = {}
+        for option in invoice.options:
+            market = catalog.market_of_pair(option.token, invoice.settle)
+            placed = 0 if market is None else _placed_pips(sums, market)
+            unsold[option.token] = max(0, booked_pips(option) - placed)
+        return unsold
 
     def _open_for(
         self,
@@ -128,21 +149,21 @@ class Conversions:
         sums: Sums,
         number: int,
         judged_ticks: int | None,
+        returned_pips: int,
         now_ns: int,
     ) -> int:
         """Return how many conversions of an option's token were made, ``number`` being the first's;
         ``sums`` are of what its invoice has been sold in before."""
         invoice = option.invoice
-        given = sum(given.pips for given in sums.given if given.token == option.token)
-        placed = sums.base_pips.get(market.symbol, 0) + given
-        rest = option.credited_pips - placed
+        placed = _placed_pips(sums, market)
+        rest = booked_pips(option) - placed
         if rest <= 0:
             return 0
         policy = policy_of(session, invoice.store_id)
-        kept = policy.kept_pips(rest)
+        kept = returned_pips + policy.kept_pips(rest - returned_pips)
         lots = 0 if policy.gathers_all else (rest - kept) // market.lot_pips
         quoted_ticks = terms.ticks_now(market, option, option.quoted_ticks)
-        grant = grant_for(session, invoice.store_id, option.token, invoice.settle)
+        grant = grant_for(session, invoice.store_id, option.token, invoice.settle, invoice.wallet)
         lowest = lowest_ticks(invoice.store, grant, market, judged_ticks or quoted_ticks)
         is_order = lots > 0 and market.quote_pips(lots, lowest) >= market.least_notional_pips
         if is_order:
@@ -161,6 +182,7 @@ class Conversions:
         In rounds, one order a store in each: nobody waits behind all that another has to sell. One
         order a wallet at a time: two would be given the same nonce.
         """
+        self._granting = set()
         left = rows_max
         while left > 0 and (conversion_ids := self._round(left)):
             left -= len(conversion_ids)
@@ -195,7 +217,7 @@ class Conversions:
 
     def _order_for(self, session: Session, conversion: Conversion) -> SignedOrder | None:
         """Return the order to place now: the one that is stored, or a new one, stored first."""
-        wallet = conversion.invoice.store.wallet
+        wallet = conversion.invoice.wallet
         unresolved = session.scalar(
             select(Order).where(Order.wallet == wallet, Order.outcome.is_(None))
         )
@@ -221,7 +243,7 @@ class Conversions:
             self._try_again(session, conversion, Outcome.NO_QUOTE)
             return None
         store = conversion.invoice.store
-        grant = grant_for(session, store.id, market.base.address, market.quote.address)
+        grant = grant_for(session, store.id, market.base.address, market.quote.address, wallet)
         if grant is None or not is_approved(grant):
             self._try_again(session, conversion, Outcome.UNKNOWN_KEY)
             return None
@@ -302,11 +324,14 @@ class Conversions:
         attachment = evidence_of(entry)
         if not isinstance(attachment, SignedOrder):
             return
+        market: Market = entry.market
         order = session.get(Order, attachment.digest)
+        if order is None and attachment.account in self._granting:
+            catalog, now_ns = self._exchange.catalog, self._clock()
+            order = adopt(session, catalog, self.pots, attachment, market, now_ns)
         if order is None or order.outcome is not None:
             return
         conversion = order.conversion
-        market: Market = entry.market
         last_word, sold = Outcome.ACCEPTED, 0
         answer = entry.answer
         own_id = answer[0].order_id
@@ -537,6 +562,12 @@ class Conversions:
             self._clock(),
             conversion=conversion,
         )
+
+
+def _placed_pips(sums: Sums, market: Market) -> int:
+    """Return how much of a market's token is in sales, or was given to a pot, or is kept."""
+    given = sum(given.pips for given in sums.given if given.token == market.base.address)
+    return sums.base_pips.get(market.symbol, 0) + given
 
 
 def _count(conversion: Conversion, fill: Fill, times: int) -> None:

@@ -6,7 +6,7 @@ it is booked: *settled* means that what came sells for the price, within the sto
 what does not is short by so much.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Final, NamedTuple
 
 import msgspec
@@ -16,10 +16,22 @@ from sqlalchemy.orm import Session
 from engine.types import PIPS_PER_TOKEN, PPM, Outcome
 from merchants.documents.native import LeftOut, listed
 from merchants.records.amounts import decimal_of_pips
+from merchants.records.exception_policies import (
+    ExceptionAction,
+    ExceptionPolicy,
+    exception_policy_of,
+    keep_all,
+)
 from merchants.records.options import option_of
 from merchants.records.refunds import Refund, RefundState
 from merchants.records.rejection import Rejection
-from merchants.records.shares import credited_pips, received_pips, timely_pips, worth_pips
+from merchants.records.shares import (
+    booked_pips,
+    came_worth_pips,
+    credited_pips,
+    received_pips,
+    timely_pips,
+)
 from merchants.records.states import (
     EXCEPTION_EDGES,
     INVOICE_EDGES,
@@ -29,12 +41,13 @@ from merchants.records.states import (
 )
 from merchants.records.tables import Invoice, Store
 from merchants.records.turns import Turn
+from merchants.sales.adopted import was_sold
 from merchants.sales.arrivals import DUST_SHARE, Arrivals, Deposit
 from merchants.sales.asked import InvoiceRequest, Sources, asked_of, why_malformed
-from merchants.sales.conversions import Conversions
+from merchants.sales.conversions import NOTHING, Conversions
+from merchants.sales.exceptions import OpensRefunds, Returns
 from merchants.sales.offers import Offered, Offers, why_of
 from merchants.sales.reference_prices import NoPrice
-from merchants.sales.refund_amounts import refunded_pips
 from merchants.webhooks import events
 from merchants.webhooks.event_types import EventType
 from settlement.ports import ExchangePort, SettlementPort, Transfer
@@ -69,6 +82,9 @@ WATCHED_NS: Final = 30 * 24 * 3600 * 10**9
 REQUOTES_MAX: Final = 10
 """Most new prices of one invoice: each is another quarter of an hour in which the payer chooses."""
 
+RETURN: Final = ExceptionAction.RETURN
+REQUOTE: Final = ExceptionAction.REQUOTE
+
 _AWAY: Final = (InvoiceState.EXPIRED, InvoiceState.INVALID)
 
 
@@ -92,6 +108,7 @@ class Invoices:
         sources: Sources,
         entropy: Callable[[int], bytes],
         confirmations_required: int,
+        refunds: OpensRefunds,
     ) -> None:
         self._exchange = exchange
         self._settlement = settlement
@@ -100,6 +117,7 @@ class Invoices:
         self._prices = sources.prices
         self._entropy = entropy
         self._confirmations_required = confirmations_required
+        self._returns = Returns(refunds)
         self._offers = Offers(exchange, sources.prices)
         self._arrivals = Arrivals(exchange.catalog, confirmations_required * BLOCK_NS)
 
@@ -141,6 +159,7 @@ class Invoices:
             details=request.metadata,
             redirect_url=request.redirect_url,
             settle=settle.address,
+            wallet=store.wallet,
             ref=ref,
             deposit_address=self._settlement.deposit_address(store.wallet, ref),
             amount=request.amount,
@@ -195,6 +214,8 @@ class Invoices:
             return "only what has expired gets a new price"
         if invoice.requotes >= REQUOTES_MAX:
             return f"it was given {REQUOTES_MAX} new prices"
+        if invoice.wallet != invoice.store.wallet:
+            return "its address pays into a wallet that the store has left"
         ends_ns = now_ns + invoice.store.lifetime_s * 10**9 + FINALITY_LIMIT_NS
         if ends_ns > invoice.created_ns + WATCHED_NS:
             return "it is so old that nobody would see it paid; make another"
@@ -270,6 +291,9 @@ class Invoices:
         if not pays and not self._is_dust(invoice, deposit):
             kind, catalog = EventType.INVOICE_OTHER_TOKEN, self._exchange.catalog
             events.record(session, catalog, invoice, kind, now_ns, deposit=credit)
+            if exception_policy_of(session, invoice.store_id).other_token is RETURN:
+                why = "it is of a token that was not asked for"
+                self._returns.all_of(session, invoice, [deposit.token], why, now_ns)
         self._move_on(session, invoice, now_ns)
 
     def _is_dust(self, invoice: Invoice, deposit: Deposit) -> bool:
@@ -299,7 +323,7 @@ class Invoices:
         places: list[SweepPlace] = []
         for invoice in turn.rows(session, due):
             tokens = self._worth_sweeping(invoice, self._arrivals.count(session, invoice))
-            places += [SweepPlace(invoice.store.wallet, invoice.ref, token) for token in tokens]
+            places += [SweepPlace(invoice.wallet, invoice.ref, token) for token in tokens]
             wait_ns = SWEEP_RETRY_NS << min(invoice.sweep_tries, SWEEP_DOUBLINGS_MAX)
             invoice.sweep_at_ns = now_ns + wait_ns
             invoice.sweep_tries += 1
@@ -313,18 +337,18 @@ class Invoices:
         for invoice in turn.rows(session, due):
             worth = self._worth(invoice, now_ns)
             short = max(0, invoice.amount_pips - worth.pips)
-            given_back = self._given_back(session, invoice)
-            if given_back:
-                # What is given back pays nothing, and what else comes is the shop's to give back.
-                invoice.judge_at_ns = None
-                self._report_short(session, invoice, max(short, given_back), now_ns)
-                continue
-            if short > tolerated_pips(invoice) and not worth.is_whole:
-                invoice.judge_at_ns = now_ns + JUDGE_RETRY_NS
-                continue
+            policy = exception_policy_of(session, invoice.store_id)
+            if was_sold(session, invoice):
+                # It was enough when it was weighed, before these rows were set back.
+                short, policy = 0, keep_all(invoice.store_id)
             invoice.judge_at_ns = None
             if short > tolerated_pips(invoice):
-                self._report_short(session, invoice, short, now_ns)
+                known = short if worth.is_whole else None
+                self._take_short(session, invoice, policy, known, now_ns)
+                continue
+            if policy.late is RETURN and self._gave_back(session, invoice, "it came late", now_ns):
+                continue
+            if policy.late is REQUOTE and self._requoted(session, invoice, now_ns):
                 continue
             invoice.short_pips, invoice.late, invoice.processing_ns = 0, True, now_ns
             invoice.over_pips = max(0, received_pips(invoice) - invoice.amount_pips)
@@ -335,39 +359,72 @@ class Invoices:
             self._conversions.open(session, invoice, now_ns, worth.ticks)
             self._move_on(session, invoice, now_ns)
 
+    def _take_short(
+        self,
+        session: Session,
+        invoice: Invoice,
+        policy: ExceptionPolicy,
+        short_pips: int | None,
+        now_ns: int,
+    ) -> None:
+        """Do with money that is not enough what the store's policy says. How much is missing is
+        None where some of it has no price: then it waits, unless it goes back whatever it is."""
+        if short_pips is None:
+            always = policy.late is RETURN and policy.short is RETURN
+            if not always or not self._gave_back(session, invoice, "it came late", now_ns):
+                invoice.judge_at_ns = now_ns + JUDGE_RETRY_NS
+            return
+        if policy.short is REQUOTE and self._requoted(session, invoice, now_ns):
+            return
+        self._report_short(session, invoice, short_pips, now_ns)
+        if policy.short is RETURN:
+            self._gave_back(session, invoice, "less came than was asked for", now_ns)
+
+    def _gave_back(self, session: Session, invoice: Invoice, why: str, now_ns: int) -> bool:
+        """Give back by policy all that came in the options; return whether anything is."""
+        tokens = [option.token for option in invoice.options]
+        is_done = not _is_all_dust(invoice) and self._returns.all_of(
+            session, invoice, tokens, why, now_ns
+        )
+        if is_done:
+            invoice.short_pips = 0
+        return is_done
+
+    def _requoted(self, session: Session, invoice: Invoice, now_ns: int) -> bool:
+        """Make a new price by policy; return whether there is one. Once by itself: whoever pays a
+        little again and again chooses no price."""
+        if invoice.requotes or _is_all_dust(invoice):
+            return False
+        if self.requote(session, invoice, now_ns) is not None:
+            return False
+        if invoice.state is InvoiceState.NEW:
+            invoice.judge_at_ns = now_ns  # As soon as it has expired again.
+        return True
+
     def _report_short(
         self, session: Session, invoice: Invoice, short_pips: int, now_ns: int
     ) -> None:
         """Say how much is missing; dust, which anybody may send, neither is nor changes it."""
-        is_dust = credited_pips(invoice) * DUST_SHARE < invoice.amount_pips
+        is_dust = _is_all_dust(invoice)
         if invoice.short_pips:
             is_dust = abs(invoice.short_pips - short_pips) * DUST_SHARE < invoice.amount_pips
         if not is_dust:
             invoice.short_pips = short_pips
             self._record(session, invoice, EventType.INVOICE_SHORT, now_ns)
 
-    def _given_back(self, session: Session, invoice: Invoice) -> int:
-        """Return how much of the price what its refunds give back had paid."""
-        if invoice.state is InvoiceState.SETTLED:
-            return 0
-        return sum(
-            worth_pips(invoice, one, refunded_pips(session, invoice.id, one.token))
-            for one in invoice.options
-            if one.credited_pips
-        )
-
     def _worth(self, invoice: Invoice, now_ns: int) -> _Worth:
-        """Return the sale of what is booked, at prices that count."""
+        """Return the sale of what is booked and not given back, at prices that count."""
         worth, ticks, is_whole = 0, {}, True
         for option in invoice.options:
             if option.token == invoice.settle:
-                worth += option.credited_pips
+                worth += booked_pips(option)
                 continue
             market = self._exchange.catalog.market_of_pair(option.token, invoice.settle)
             assert market is not None, "what is offered has a market"
-            if option.credited_pips == 0:
+            booked = booked_pips(option)
+            if booked == 0:
                 continue
-            quote = self._prices.worth(market, option.credited_pips, now_ns)
+            quote = self._prices.worth(market, booked, now_ns)
             if isinstance(quote, NoPrice):
                 is_whole = False
                 continue
@@ -402,8 +459,9 @@ class Invoices:
         self._classify(invoice)
         if invoice.state is InvoiceState.SETTLED:
             invoice.judge_at_ns, invoice.short_pips = None, 0
-            self._conversions.open(session, invoice, now_ns)
             self._report_over(session, invoice, now_ns)
+            returned = self._return_over(session, invoice, now_ns)
+            self._conversions.open(session, invoice, now_ns, returned=returned)
         self._plan_sweep(invoice, lying, now_ns)
 
     def _go(
@@ -422,6 +480,16 @@ class Invoices:
             invoice.over_pips = over
             self._record(session, invoice, EventType.INVOICE_PAID_OVER, now_ns)
 
+    def _return_over(self, session: Session, invoice: Invoice, now_ns: int) -> Mapping[bytes, int]:
+        """Give back what is over where the store's policy says so; return how much, by token. Not
+        of what was weighed late: at its quotes nobody knows what was over."""
+        if invoice.late or received_pips(invoice) - invoice.amount_pips <= _dust_pips(invoice):
+            return NOTHING
+        if exception_policy_of(session, invoice.store_id).over is not RETURN:
+            return NOTHING
+        unsold = self._conversions.unsold_pips(session, invoice)
+        return self._returns.over(session, invoice, unsold, _dust_pips(invoice), now_ns)
+
     def _classify(self, invoice: Invoice) -> None:
         """Say how what came in differs from what was asked. Dust makes no difference."""
         received, dust = received_pips(invoice), _dust_pips(invoice)
@@ -431,7 +499,7 @@ class Invoices:
                 exception = InvoiceException.PAID_LATE
             elif received - invoice.amount_pips > dust:
                 exception = InvoiceException.PAID_OVER
-        elif invoice.state is InvoiceState.EXPIRED and received > dust:
+        elif invoice.state is InvoiceState.EXPIRED and came_worth_pips(invoice) > dust:
             exception = InvoiceException.PAID_PARTIAL
         if exception is not invoice.exception:
             invoice.exception = moved(EXCEPTION_EDGES, invoice.exception, exception)
@@ -494,6 +562,11 @@ def least_pips(invoice: Invoice) -> int:
 
 def _dust_pips(invoice: Invoice) -> int:
     return max(tolerated_pips(invoice), invoice.amount_pips // DUST_SHARE)
+
+
+def _is_all_dust(invoice: Invoice) -> bool:
+    """Return whether no more is booked than anybody may send: it opens nothing."""
+    return credited_pips(invoice) * DUST_SHARE < invoice.amount_pips
 
 
 def _written(offered: Offered) -> str:

@@ -160,7 +160,9 @@ class Offers:
         self, session: Session, store: Store, market: Market, quote: Quote, now_ns: int
     ) -> dict[str, str]:
         """Return why the session key could not sell what is quoted; nothing if it could."""
-        grant = grant_for(session, store.id, market.base.address, market.quote.address)
+        grant = grant_for(
+            session, store.id, market.base.address, market.quote.address, store.wallet
+        )
         if grant is None or not is_approved(grant):
             return {"why": "the wallet has not approved the session key"}
         if grant.expiry <= now_ns // 10**9 + store.lifetime_s:
@@ -234,4 +236,5 @@ def _due(token: Token, quote: Quote) -> Option:
         seen_pips=0,
         credited_pips=0,
         timely_pips=0,
+        returned_pips=0,
     )

@@ -56,8 +56,12 @@ class Pots:
     def give(
         self, session: Session, invoice: Invoice, token: bytes, pips: int, now_ns: int
     ) -> None:
-        """Put ``pips`` of ``invoice`` into its store's pot."""
+        """Put ``pips`` of ``invoice`` into its store's pot. Not where the store has another wallet
+        now: one sale is of one account, so they stay with the old one as they came."""
         if pips == 0:
+            return
+        if _has_moved(invoice):
+            self.keep(session, invoice, token, pips)
             return
         gift = session.scalar(
             select(Gift).where(GIFT_WAITS, Gift.invoice_id == invoice.id, Gift.token == token)
@@ -113,7 +117,7 @@ class Pots:
         if ticks is None:
             pot.look_at_ns = now_ns + LOOK_AGAIN_NS
             return
-        grant = grant_for(session, store.id, pot.token, store.settle)
+        grant = grant_for(session, store.id, pot.token, store.settle, store.wallet)
         lowest = lowest_ticks(store, grant, market, ticks)
         policy = policy_of(session, store.id)
         portion = portion_of(policy, pot, market, lowest, now_ns)
@@ -124,16 +128,34 @@ class Pots:
     def _open(
         self, session: Session, pot: Pot, market: Market, lots: int, lowest: int, now_ns: int
     ) -> None:
-        """Make one conversion of ``lots`` of the pot, from those that gave most."""
-        gifts = session.scalars(
-            select(Gift)
-            .where(GIFT_WAITS, Gift.store_id == pot.store_id, Gift.token == pot.token)
-            .order_by(Gift.pips.desc(), Gift.id)
-            .limit(GIFTS_MAX)
-        ).all()
+        """Make one conversion of ``lots`` of the pot, if those that gave most gave enough."""
+        gifts = _largest(session, pot)
         lots = min(lots, sum(gift.pips for gift in gifts) // market.lot_pips)
-        if lots == 0 or market.quote_pips(lots, lowest) < market.least_notional_pips:
-            return
+        if lots and market.quote_pips(lots, lowest) >= market.least_notional_pips:
+            self._take_out(session, pot, gifts, market, lots, now_ns)
+
+    def open_sold(
+        self, session: Session, store_id: str, market: Market, lots: int, now_ns: int
+    ) -> Conversion | None:
+        """Make the conversion of ``lots`` of a pot of which the log shows that it was made; None
+        if there is not so much in it."""
+        pot = session.get(Pot, (store_id, market.base.address))
+        if pot is None:
+            return None
+        gifts = _largest(session, pot)
+        if sum(gift.pips for gift in gifts) < market.base_pips(lots):
+            return None
+        return self._take_out(session, pot, gifts, market, lots, now_ns)
+
+    def _take_out(
+        self,
+        session: Session,
+        pot: Pot,
+        gifts: Sequence[Gift],
+        market: Market,
+        lots: int,
+        now_ns: int,
+    ) -> Conversion:
         left, taken = market.base_pips(lots), []
         for gift in gifts:
             if left == 0:
@@ -155,6 +177,7 @@ class Pots:
         if pot.pips >= market.lot_pips and pot.look_at_ns is None:
             pot.look_at_ns = now_ns  # More than this sale could take.
         session.flush()
+        return conversion
 
     def _conversion(
         self, session: Session, bearer: Invoice, market: Market, lots: int, now_ns: int
@@ -182,18 +205,20 @@ class Pots:
             select(Gift).where(Gift.conversion_id == conversion.id).order_by(Gift.id.desc())
         ).all()
         _spread(session, gifts, 0)
-        left = pips
+        has_moved, left = _has_moved(conversion.invoice), pips
         for gift in gifts:
             back = min(gift.pips, left)
             left -= back
             if back == gift.pips:
-                gift.conversion_id = None
+                gift.conversion_id, gift.is_kept = None, has_moved
             elif back:
                 gift.pips -= back
                 bearer = session.get_one(Invoice, gift.invoice_id)
-                session.add(_gift(bearer, gift.token, back))
+                session.add(_gift(bearer, gift.token, back, is_kept=has_moved))
         session.flush()
         self.share(session, conversion)
+        if has_moved:
+            return
         self._fill(session, conversion.store_id, market.base.address, pips, again_ns)
 
 
@@ -301,6 +326,21 @@ def _gift(invoice: Invoice, token: bytes, pips: int, *, is_kept: bool = False) -
         is_kept=is_kept,
         net_pips=0,
     )
+
+
+def _has_moved(invoice: Invoice) -> bool:
+    """Return whether what came for ``invoice`` is not in the account of its store's wallet."""
+    return invoice.wallet != invoice.store.wallet
+
+
+def _largest(session: Session, pot: Pot) -> Sequence[Gift]:
+    """Return the gifts that wait in a pot, of those that gave most."""
+    return session.scalars(
+        select(Gift)
+        .where(GIFT_WAITS, Gift.store_id == pot.store_id, Gift.token == pot.token)
+        .order_by(Gift.pips.desc(), Gift.id)
+        .limit(GIFTS_MAX)
+    ).all()
 
 
 def _age(gift: Gift) -> int:

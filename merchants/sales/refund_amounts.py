@@ -17,6 +17,7 @@ from merchants.records.options import option_of
 from merchants.records.refunds import Refund, RefundState, RefundVariant
 from merchants.records.rejection import Rejection
 from merchants.records.shares import worth_pips
+from merchants.records.states import InvoiceState
 from merchants.records.tables import Credit, Invoice
 from merchants.sales.reference_prices import Prices
 from settlement.orders.catalog import Market
@@ -73,6 +74,17 @@ def refunded_pips(session: Session, invoice_id: str, token: bytes) -> int:
         )
     ).one()
     return sum_of(row)
+
+
+def count_returned(session: Session, invoice: Invoice) -> None:
+    """Let what refunds give back pay nothing any more; call it when they are others than were.
+
+    Once it is settled that stays as it is: what is given back then has paid, and was sold.
+    """
+    if invoice.state is InvoiceState.SETTLED:
+        return
+    for option in invoice.options:
+        option.returned_pips = refunded_pips(session, invoice.id, option.token)
 
 
 def left_pips(session: Session, invoice_id: str, token: bytes) -> int:

@@ -21,12 +21,14 @@ from merchants.records.database import reading, transaction
 from merchants.records.refunds import (
     Payer,
     Refund,
+    RefundKey,
     RefundOrder,
     RefundState,
     RefundWithdrawal,
 )
 from merchants.records.rejection import Rejection
 from merchants.records.turns import Turn
+from merchants.sales.adopted import adopt_withdrawal, paying_accounts
 from merchants.sales.refund_amounts import booked_pips, refunded_pips
 from merchants.sales.refunds import Refunds, live_withdrawal
 from merchants.webhooks.event_types import EventType
@@ -115,10 +117,15 @@ class RefundPayouts:
             orders = select(RefundOrder.account).where(RefundOrder.outcome.is_(None))
             self.waiting = {*session.scalars(open_rows), *session.scalars(orders)}
             """Accounts of which the journal may tell something about a withdrawal or order."""
+            self._paying = paying_accounts(session)
+            """Accounts of which the log may have withdrawals that these rows do not know; none from
+            the first that is sent in this life, for by then the log was read to its end."""
 
     def waiting_accounts(self) -> list[int]:
         """Return the engine accounts whose WITHDRAW and PLACE commands may be ours."""
-        numbers = (self._exchange.catalog.account_number(one) for one in tuple(self.waiting))
+        numbers = (
+            self._exchange.catalog.account_number(one) for one in self.waiting | self._paying
+        )
         return [number for number in numbers if number is not None]
 
     # Signed by the shop's wallet
@@ -253,6 +260,7 @@ class RefundPayouts:
 
     async def send_due(self) -> None:
         """Send the withdrawals that are signed, one an account at a time: they come by nonce."""
+        self._paying = set()
         for digest, withdrawal in self._signed():
             result = await self._exchange.withdraw(withdrawal)
             with transaction(self._database) as session:
@@ -340,11 +348,14 @@ class RefundPayouts:
         signed = evidence_of(entry)
         if not isinstance(signed, SignedWithdrawal):
             return
+        answer = entry.answer[0]
         row = session.get(RefundWithdrawal, signed.digest)
+        is_carried_out = answer.kind == EventKind.WITHDRAWN
+        if row is None and is_carried_out and signed.account in self._paying:
+            row = adopt_withdrawal(session, signed)
         if row is None or row.outcome is not None:
             return
-        answer = entry.answer[0]
-        if answer.kind != EventKind.WITHDRAWN:
+        if not is_carried_out:
             row.sequence = entry.sequence
             self._void(session, row, Outcome(answer.outcome))
             return
@@ -354,8 +365,9 @@ class RefundPayouts:
             return
         refund = session.get_one(Refund, row.refund_id)
         if refund.state is RefundState.AWAITING_PAYMENT:
-            # Its owner has sent it himself.
-            self.begin(session, refund, Payer.WALLET)
+            # Its owner has sent it himself, or these rows are of before it was sent.
+            is_key = session.get(RefundKey, row.account) is not None
+            self.begin(session, refund, Payer.KEY if is_key else Payer.WALLET)
         refund.sequence, refund.next_ns = entry.sequence, self._clock()
 
     def take_returned(self, session: Session, returned: WithdrawalReturned) -> None:

@@ -32,7 +32,13 @@ from merchants.records.states import PaymentState, moved
 from merchants.records.tables import Credit, Invoice, Payment
 from merchants.records.turns import Turn
 from merchants.sales.reference_prices import Prices
-from merchants.sales.refund_amounts import RefundAmounts, Wanted, booked_pips, refunded_pips
+from merchants.sales.refund_amounts import (
+    RefundAmounts,
+    Wanted,
+    booked_pips,
+    count_returned,
+    refunded_pips,
+)
 from merchants.stores.keyring import SECRET_SIZE, Keyring
 from merchants.webhooks import events
 from merchants.webhooks.event_types import EventType
@@ -191,6 +197,7 @@ class Refunds:
         )
         session.add(refund)
         session.flush()
+        count_returned(session, invoice)
         return refund
 
     def _wanted(
@@ -397,6 +404,7 @@ class Refunds:
     def _cancel(self, session: Session, refund: Refund, note: str) -> None:
         refund.note, refund.next_ns = note, None
         self.become(session, refund, RefundState.CANCELLED, EventType.REFUND_CANCELLED)
+        count_returned(session, refund.invoice)
 
     def become(self, session: Session, refund: Refund, state: RefundState, kind: EventType) -> None:
         """Move a refund on and tell the shop."""

@@ -109,12 +109,21 @@ def key_grant(grant: Grant) -> KeyGrant:
     )
 
 
-def grant_for(session: Session, store_id: str, base: bytes, quote: bytes) -> Grant | None:
-    """Return the grant by which a store sells ``base`` for ``quote``: the newest that its wallet
-    has approved and not taken back, else the newest of all. Whether it has expired its row says."""
+def grant_for(
+    session: Session, store_id: str, base: bytes, quote: bytes, wallet: bytes
+) -> Grant | None:
+    """Return the grant by which a store sells ``base`` of ``wallet`` for ``quote``: the newest that
+    it has approved and not taken back, else its newest of all. Whether it has expired its row says.
+
+    ``wallet`` is the store's for what is to come, and an invoice's for what came for it."""
     of_pair = (
         select(Grant)
-        .where(Grant.store_id == store_id, Grant.base == base, Grant.quote == quote)
+        .where(
+            Grant.store_id == store_id,
+            Grant.base == base,
+            Grant.quote == quote,
+            Grant.wallet == wallet,
+        )
         .order_by(Grant.nonce.desc())
         .limit(1)
     )
@@ -235,7 +244,9 @@ class Grants:
             why = "no market sells this token for the store's stablecoin"
             return Rejection(Outcome.UNKNOWN_TOKEN, {"token": request.token, "why": why})
         old = (
-            grant_for(session, store.id, token.address, store.settle) if request.same_key else None
+            grant_for(session, store.id, token.address, store.settle, store.wallet)
+            if request.same_key
+            else None
         )
         if request.same_key and (not is_approved(old) or old is None or old.wallet != store.wallet):
             why = "the wallet has approved no key for this token that could be widened"
@@ -316,6 +327,7 @@ class Grants:
         """Let those before it of the same market be asked no more."""
         former = select(Grant).where(
             Grant.store_id == grant.store_id,
+            Grant.wallet == grant.wallet,
             Grant.base == grant.base,
             Grant.quote == grant.quote,
             Grant.signature.is_not(None),

@@ -11,6 +11,7 @@ from sqlalchemy import Engine
 
 from engine.types import Outcome
 from merchants.records.database import transaction
+from merchants.records.pots import keep_gathered
 from merchants.records.rejection import Rejection
 from merchants.records.tables import Store
 from merchants.stores.api_keys import ApiKeys
@@ -152,6 +153,27 @@ class Stores:
                 assert not isinstance(grant, Rejection), "nothing has changed since it was asked"
                 made.append(GrantMade(grant.id, key_grant(grant)))
         return StoreCreated(store.id, key.api_key, tuple(made))
+
+    def change_wallet(self, store_id: str, wallet: bytes) -> Rejection | None:
+        """Let ``wallet`` own what the store earns from now on; to the same twice is once.
+
+        Invoices keep the wallet that they were made for, as their addresses do: what still comes
+        for them is the old one's and is sold by its grants, which stay. What is gathered in the
+        store's pots is not enough for a sale and stays with the old one as it came. New invoices
+        are in stablecoin until the new wallet has approved grants. Rejects UNKNOWN_STORE, and
+        BAD_WALLET for an address that nobody can sign for.
+        """
+        with transaction(self._database) as session:
+            store = session.get(Store, store_id)
+            if store is None:
+                return Rejection(Outcome.UNKNOWN_STORE, {"store": store_id})
+            if self._exchange.is_lost(wallet):
+                why = "nobody can sign for it"
+                return Rejection(Outcome.BAD_WALLET, {"wallet": "0x" + wallet.hex(), "why": why})
+            if store.wallet != wallet:
+                store.wallet = wallet
+                keep_gathered(session, store_id)
+        return None
 
     def change(self, store_id: str, change: StoreChange) -> Store | Rejection:
         """Change a store's settings. Rejects UNKNOWN_STORE."""

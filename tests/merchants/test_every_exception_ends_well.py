@@ -11,6 +11,9 @@ from typing import NamedTuple
 import pytest
 
 from engine.types import Side
+from merchants.documents.refunds import RefundDocument
+from merchants.records.refunds import RefundVariant
+from merchants.sales.refunds import RefundRequest
 from tests.merchants.fixtures import (
     CONFIRMATIONS,
     DOLLAR,
@@ -127,6 +130,19 @@ def late_and_risen(sale):
     sale.pay()
 
 
+def given_back_and_then_paid(sale):
+    """What is promised to the customer pays nothing of what he sends then."""
+    sale.pay(10 * LOT_RAW)
+    sale.expire()
+    for _ in range(2):
+        sale.venue.settle_sweeps()
+        sale.venue.tick()
+    request = RefundRequest(RefundVariant.RATE_THEN)
+    store_id, refunds = sale.store.store_id, sale.venue.merchants.refunding.refunds
+    assert isinstance(refunds.create(store_id, sale.invoice.id, request), RefundDocument)
+    sale.pay()
+
+
 def unlisted_token(sale):
     sale.pay(token=UNLISTED)
 
@@ -235,6 +251,10 @@ TABLE = [
     End(late, "settled", "paid_late", 50, 0, (*LATE, *SOLD)),
     End(late_and_fallen, "expired", "paid_partial", 0, 25 * LOT, (EXPIRED, SEEN, SHORT)),
     End(late_and_risen, "settled", "paid_late", 60, 0, (*LATE, *SOLD)),
+    End(
+        *(given_back_and_then_paid, "settled", "paid_late", 50, 10 * LOT),
+        (SEEN, EXPIRED, SHORT, "refund.opened", *SETTLED, *SOLD),
+    ),
     End(unlisted_token, "expired", "none", 0, 0, (EXPIRED,)),
     End(native_coin, "expired", "none", 0, 0, (EXPIRED,)),
     End(nothing_at_all, "expired", "none", 0, 0, (EXPIRED,)),

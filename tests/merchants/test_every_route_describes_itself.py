@@ -145,7 +145,6 @@ def test_a_real_answer_of_every_shops_route_is_what_the_document_says(tmp_path):
     both("POST", redelivery, headers)
     for path in (
         "/v1/stores/{store_id}",
-        "/v1/stores/{store_id}/conversion-policy",
         "/v1/stores/{store_id}/webhook-deliveries",
         "/v1/events",
         "/v1/invoices",
@@ -183,10 +182,19 @@ def set_up(both, ask, headers):
     ask.ids["key_id"] = both("POST", rotation, headers, json={"former_lifetime_s": 0})["id"]
     both("DELETE", "/v1/stores/{store_id}/api-keys/{key_id}", headers)
     both("GET", "/v1/stores/{store_id}/api-keys", headers)
+    decide(both, headers)
+
+
+def decide(both, headers):
+    """Say what is done with payments, and with those that come otherwise."""
     policy = "/v1/stores/{store_id}/conversion-policy"
     both("PUT", policy, headers, json={"kind": "keep", "keep_ppm": 1000})
     tried = {"kind": "threshold", "worth": "100", "token": "TOKEN"}
     both("GET", policy + "/simulation", headers, params=tried)
+    both("GET", policy, headers)
+    exceptions = "/v1/stores/{store_id}/exception-policies"
+    both("PUT", exceptions, headers, json={"over": "return"})
+    both("GET", exceptions, headers)
 
 
 def sell_from_links(both, ask, headers):

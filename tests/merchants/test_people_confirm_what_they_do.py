@@ -6,12 +6,14 @@ from contextlib import suppress
 import pyotp
 import pytest
 
+from engine.types import Outcome
 from merchants.people.payouts import WAIT_S
 from merchants.people.roles import CHANGE_PAYOUT, SCOPES, Actor, Person, Role
 from merchants.people.slowing import FREE_FAILURES
 from merchants.people.step_ups import ACTIONS, LIFE_S, OPEN_MAX, TRIES_MAX, Action
 from merchants.records.database import reading
 from merchants.records.people import AuditRow
+from merchants.records.rejection import Rejection
 from merchants.stores.scopes import VIEW_INVOICES
 from tests.merchants.fixtures import MERCHANT, Killed, World
 from tests.merchants.people_site import Browser, make_store, people_site
@@ -256,13 +258,18 @@ def test_a_payout_change_cut_off_in_between_is_made_once_more(owner, store, worl
     assert wallets.changed == [(store, bytes.fromhex(NEW_WALLET[2:]))] * 2
 
 
-def test_where_no_wallet_can_be_changed_the_change_says_so(owner, store, world):
+def test_where_a_wallet_cannot_be_changed_the_change_says_so(owner, store, world):
+    class Refusing:
+        def change_wallet(self, store_id, wallet):
+            return Rejection(Outcome.BAD_WALLET, {"why": "nobody can sign for it"})
+
+    world.venue.merchants.people.payouts.wallets = Refusing()
     asked_change(owner, store)
     world.pass_time(WAIT_S + 61)
     world.venue.merchants.people.step()
     owner.sign_in()
     (row,) = changes(owner, store)
-    assert row["state"] == "refused" and "no other wallet" in row["why"]
+    assert row["state"] == "refused" and row["why"] == "nobody can sign for it"
 
 
 def test_any_owner_calls_a_payout_change_off(owner, store, app, world, wallets):

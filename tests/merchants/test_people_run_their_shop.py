@@ -71,7 +71,7 @@ def test_a_webhook_secret_is_made_anew_once_confirmed(world, owner, store):
     endpoint = world.venue.merchants.endpoints.make(store, url).row
     path = f"/v1/stores/{store}/webhooks/{endpoint.id}/secret"
     assert owner.ask("POST", path).status_code == 403
-    step_up = owner.confirm("webhook-secret.rotate", store)
+    step_up = owner.confirm("webhook-secret.rotate", store, endpoint_id=endpoint.id)
     said = [owner.ask("POST", path, step_up=step_up).status_code for _ in range(2)]
     assert said == [200, 403]
 
@@ -103,6 +103,17 @@ def test_a_policy_is_changed_as_it_was_confirmed(owner, store):
     assert other.status_code == 403
     assert owner.ask("PUT", path, wanted, step_up=step_up).status_code == 200
     assert owner.ask("GET", path).json()["keep_ppm"] == 250_000
+
+
+def test_rules_for_exceptions_are_changed_as_they_were_confirmed(owner, store):
+    path, wanted = f"/v1/stores/{store}/exception-policies", {"late": "return"}
+    assert owner.ask("PUT", path, wanted).status_code == 403
+    step_up = owner.confirm("exceptions.change", store, **wanted)
+    other = owner.ask("PUT", path, wanted | {"over": "return"}, step_up=step_up)
+    assert other.status_code == 403
+    assert owner.ask("PUT", path, wanted, step_up=step_up).status_code == 200
+    kept = {"short": "keep", "over": "keep", "other_token": "keep"}
+    assert owner.ask("GET", path).json() == wanted | kept
 
 
 def test_what_is_not_for_sessions_takes_an_api_key(owner, store):

@@ -215,7 +215,7 @@ PIPS = st.integers(1, MONEY_MAX)
 def test_what_is_missing_pays_the_rest_in_any_token_and_a_pip_less_does_not(amount, dues, shares):
     """Whatever came in parts: the rest in any one option is enough, and a pip less is not."""
     options = [
-        Option(due_pips=due, seen_pips=due * share // 10**7, credited_pips=0)
+        Option(due_pips=due, seen_pips=due * share // 10**7, credited_pips=0, returned_pips=0)
         for due, share in zip(dues, shares, strict=False)
     ]
     invoice = Invoice(amount_pips=amount, options=options)

@@ -13,6 +13,7 @@ from fastapi.openapi.utils import get_openapi
 from starlette.responses import Response
 
 from gateway.api.v1 import (
+    exception_policy_schemas,
     grant_schemas,
     key_schemas,
     money_schemas,
@@ -39,6 +40,7 @@ SCHEMAS: Final = (
     shop_schemas,
     grant_schemas,
     policy_schemas,
+    exception_policy_schemas,
     shop_key_schemas,
     shop_point_schemas,
     webhook_schemas,

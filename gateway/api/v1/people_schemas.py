@@ -8,6 +8,7 @@ from typing import Annotated, Any, Final
 import msgspec
 
 from gateway.api.v1.encoding import END, Address, Signature
+from gateway.api.v1.exception_policy_schemas import ExceptionPoliciesBody
 from gateway.api.v1.policy_schemas import ConversionPolicyBody
 from gateway.api.v1.shop_key_schemas import CreateKey
 from merchants.people.codes import CODE_CHARS_MAX
@@ -337,6 +338,7 @@ PARAMETERS: Final[dict[str, type[msgspec.Struct]]] = {
     "payout.change": AskPayoutChange,
     "api-key.create": CreateKey,
     "policy.change": ConversionPolicyBody,
+    "exceptions.change": ExceptionPoliciesBody,
     "webhook-secret.rotate": NamedEndpoint,
     "invitation.create": Invite,
     "member.change": NamedMemberRole,

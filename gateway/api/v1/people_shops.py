@@ -40,6 +40,7 @@ CHANGES: Final[Mapping[tuple[str, str], str]] = MappingProxyType(
         ("POST", f"{_STORE}/grants/{{grant_id}}/approval"): "",
         ("DELETE", f"{_STORE}/grants/{{grant_id}}"): "",
         ("PUT", f"{_STORE}/conversion-policy"): "policy.change",
+        ("PUT", f"{_STORE}/exception-policies"): "exceptions.change",
         ("POST", f"{_STORE}/api-keys"): "api-key.create",
         ("DELETE", f"{_STORE}/api-keys/{{key_id}}"): "",
         ("POST", f"{_STORE}/webhooks/{{endpoint_id}}/secret"): "webhook-secret.rotate",

@@ -38,6 +38,7 @@ const WORDS = {
   "action_api-key.create": ["A new API key", "新建 API 密钥"],
   "action_webhook-secret.rotate": ["A new webhook secret", "更换 webhook 密钥"],
   "action_policy.change": ["Sell otherwise from now on", "更改兑换策略"],
+  "action_exceptions.change": ["Other rules for late, short and excess payments", "更改异常付款处理方式"],
   "action_invitation.create": ["An invitation to the store", "邀请加入店铺"],
   "action_member.change": ["Another role for a member", "更改成员角色"],
   "action_member.remove": ["Take a member out of the store", "移除成员"],

@@ -72,6 +72,7 @@ def upgrade() -> None:
     _move_api_keys(connection)
     _move_options(connection)
     _say_whose(connection)
+    _say_to_whom(connection)
     _move_endpoints(connection)
 
 
@@ -84,6 +85,12 @@ def _say_whose(connection: Connection) -> None:
     ):
         whose = f"SELECT store_id FROM {parent} WHERE {parent}.id = {table}.{key}"
         connection.execute(text(f"UPDATE {table} SET store_id = ({whose})"))
+
+
+def _say_to_whom(connection: Connection) -> None:
+    """An invoice keeps its wallet when its store gets another; none has got one before."""
+    whose = "SELECT wallet FROM stores WHERE stores.id = invoices.store_id"
+    connection.execute(text(f"UPDATE invoices SET wallet = ({whose})"))
 
 
 def _move_grants(connection: Connection) -> None:
