@@ -435,8 +435,7 @@ class Invoices:
     def _move_on(self, session: Session, invoice: Invoice, now_ns: int) -> None:
         """Take every edge that what came now allows."""
         lying = self._arrivals.count(session, invoice)
-        given_back = self._given_back(session, invoice)
-        least = least_pips(invoice) + given_back
+        least = least_pips(invoice)
         full = received_pips(invoice) >= least
         booked = credited_pips(invoice) >= least
         timely = timely_pips(invoice) >= least
@@ -445,7 +444,7 @@ class Invoices:
             self._go(session, invoice, InvoiceState.EXPIRED, EventType.INVOICE_EXPIRED, now_ns)
         waits = invoice.state is new or (invoice.state is InvoiceState.EXPIRED and timely)
         revives = invoice.state is InvoiceState.INVALID and booked and timely
-        if given_back == 0 and ((full and waits) or revives):
+        if (full and waits) or revives:
             invoice.processing_ns = now_ns
             self._go(session, invoice, processing, EventType.INVOICE_PROCESSING, now_ns)
         elif not full and invoice.state is processing:
