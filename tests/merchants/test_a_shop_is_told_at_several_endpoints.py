@@ -185,7 +185,7 @@ class Some:
 def test_a_redelivery_is_another_delivery_of_the_same_event(world, client, shop):
     path, headers = shop
     client.post(f"{path}/webhooks", json=HOOK, headers=headers)
-    client.post("/v1/invoices", json={"amount_usd": "5", "token": "USD"}, headers=headers)
+    client.post("/v1/invoices", json={"amount": "5", "tokens": ["USD"]}, headers=headers)
     first = told(world).seen
     (row,) = client.get(f"{path}/webhook-deliveries", headers=headers).json()["deliveries"]
     assert (row["status"], row["first_id"]) == ("delivered", None)
@@ -204,7 +204,7 @@ def test_a_redelivery_is_another_delivery_of_the_same_event(world, client, shop)
 def test_an_old_event_is_redelivered_and_not_given_up_for_its_age(world, client, shop):
     path, headers = shop
     client.post(f"{path}/webhooks", json=HOOK, headers=headers)
-    client.post("/v1/invoices", json={"amount_usd": "5", "token": "USD"}, headers=headers)
+    client.post("/v1/invoices", json={"amount": "5", "tokens": ["USD"]}, headers=headers)
     told(world)
     world.pass_time(30 * 86_400)
     client.post(f"{path}/webhook-deliveries/1/redelivery", headers=headers)
@@ -270,7 +270,7 @@ def test_deliveries_and_endpoints_are_listed_in_pages(world, client, shop):
     for _ in range(3):
         world.pass_time(1)
         client.post(f"{path}/webhooks", json=HOOK, headers=headers)
-    client.post("/v1/invoices", json={"amount_usd": "5", "token": "USD"}, headers=headers)
+    client.post("/v1/invoices", json={"amount": "5", "tokens": ["USD"]}, headers=headers)
     for what, name in (("webhooks", "webhooks"), ("webhook-deliveries", "deliveries")):
         seen, query = [], "?limit=2"
         while query:
