@@ -32,9 +32,9 @@ from benchmarks.cases.bench_idle import wait_until_ready
 from gateway.api.v1.shops import merchants_router
 from gateway.node.app import create_app
 from gateway.pages.checkout import checkout_router
-from gateway.pages.checkout_view import PageFacts
+from gateway.pages.checkout_view import CheckoutPage, PageFacts
 from merchants.records.rejection import Rejection
-from merchants.sales.invoices import InvoiceRequest
+from merchants.sales.asked import InvoiceRequest
 from settlement.protocol.eip712 import address_of_secret
 from tests import postgres
 
@@ -76,7 +76,7 @@ async def in_process(directory: Path, url: str) -> dict[str, list[float]]:
     assert store is not None
     market = venue.catalog.markets[0]
     shops = merchants_router(merchants, venue.exchange.domain, OPERATOR, "http://x")
-    pages = checkout_router(merchants.reader, PageFacts("bench"))
+    pages = checkout_router(merchants.reader, CheckoutPage(PageFacts("bench")))
     app = create_app(replace(venue.services, routers=(shops, pages), operator_token=OPERATOR))
     found: dict[str, list[float]] = {"invoices_s": [], "quotes_s": [], "page_p99_ms": []}
     for _ in range(ROUNDS):

@@ -9,7 +9,7 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Final
 
-from sqlalchemy import select
+from sqlalchemy import delete, select, update
 
 from engine.journal.reader import Position
 from merchants.records.database import (
@@ -19,6 +19,7 @@ from merchants.records.database import (
     sequence_in,
     transaction,
 )
+from merchants.records.movements import Movement
 from merchants.records.refunds import RefundOrder, RefundWithdrawal
 from merchants.records.tables import Order
 
@@ -50,5 +51,11 @@ def step_back(place: Path | str, end: Position) -> int | None:
             if lost is not None:
                 told = f"{what} by command {lost}, which is lost"
                 raise SoldInWhatIsLost(f"{name_of(engine)} tells of {told}")
+        session.execute(delete(Movement).where(Movement.sequence > end.sequence))
+        session.execute(
+            update(Movement)
+            .where(Movement.returned_at > end.sequence)
+            .values(returned_pips=0, returned_at=0)
+        )
         move_cursor(session, end)
         return seen

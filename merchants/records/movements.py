@@ -46,6 +46,8 @@ class Movement(Table):
     token: Mapped[bytes]
     pips: Mapped[int]
     returned_pips: Mapped[int] = mapped_column(default=0)
+    returned_at: Mapped[int] = mapped_column(default=0, server_default="0")
+    """The command that brought that back; 0 for none."""
     time_ns: Mapped[int]
     receiver: Mapped[bytes] = mapped_column(default=b"")
     tx_hash: Mapped[bytes] = mapped_column(default=b"")

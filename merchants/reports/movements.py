@@ -36,8 +36,11 @@ class Movements:
         return is_kind and self._catalog.address_of(entry.command.account) in self._wallets
 
     def take(self, session: Session, entry: LogEntry) -> None:
-        """Write down what ``entry`` moved, unless it was refused; it paid no invoice."""
+        """Write down what ``entry`` moved, unless it was refused; it paid no invoice. What is shown
+        again is written already."""
         if entry.answer[0].kind not in (EventKind.DEPOSITED, EventKind.WITHDRAWN):
+            return
+        if session.get(Movement, entry.sequence) is not None:
             return
         row, evidence = entry.command, evidence_of(entry)
         token = self._catalog.tokens[row.token].address
@@ -48,6 +51,7 @@ class Movements:
             token=token,
             pips=entry.answer[0].amount,
             returned_pips=0,
+            returned_at=0,
             time_ns=row.time_ns,
             receiver=b"",
             tx_hash=b"",
@@ -56,7 +60,9 @@ class Movements:
             case WithdrawalReturned(sequence=sequence):
                 found = session.get(Movement, sequence)
                 if found is not None:
-                    found.returned_pips += entry.answer[0].amount
+                    if found.returned_at < entry.sequence:
+                        found.returned_pips += entry.answer[0].amount
+                        found.returned_at = entry.sequence
                     return
                 moved.kind = MovementKind.DEPOSIT  # Taken out before it had a store.
             case SignedWithdrawal():

@@ -8,15 +8,20 @@ from contextlib import closing
 from sqlite3 import connect
 
 import pytest
+from sqlalchemy import select
 
 from engine.sequencer.places import NotOfThisLog
 from engine.types import Side
+from merchants.records.database import reading
 from merchants.records.lost_end import SoldInWhatIsLost, step_back
+from merchants.records.movements import Movement
 from tests.merchants.files import Files
 from tests.merchants.fixtures import (
     CONFIRMATIONS,
     MAKER,
+    MERCHANT,
     TOKEN,
+    USD,
     address_bytes,
     due_raw,
     option,
@@ -119,6 +124,24 @@ def test_where_the_end_of_the_log_is_lost_shops_go_on_unless_they_sold_in_it(fil
     again = files.venue.merchants.reader.invoice(invoice.id)
     assert (again.status, option(again).credited) == ("settled", option(invoice).amount_due)
     assert len(again.conversions) == 1 and files.sequencer.sequence > seen
+
+
+def test_found_what_moved_in_the_lost_end_stood_in_the_way_of_what_came_instead(files):
+    """Found: rows of reports kept its numbers, and the next command of one of them ended us."""
+    files.venue.approved_store()
+    log, end = files.world.storage.copy(), files.sequencer.position
+    files.venue.fund(MERCHANT, USD, 7)
+    files.venue.tick()
+    files.venue.database.dispose()
+    files.world.storage = log
+    assert step_back(files.path, end) is not None
+    files.world.journaled.clear()
+    files.world.restart()
+    files.venue.fund(MERCHANT, USD, 9)
+    files.venue.tick()
+    with reading(files.venue.database) as session:
+        moved = session.scalars(select(Movement).where(Movement.sequence > end.sequence)).all()
+    assert [row.pips for row in moved] == [9]
 
 
 @pytest.mark.parametrize("commands", [0, 5])

@@ -172,6 +172,7 @@ def test_another_stores_owner_is_asked_to_confirm_nothing(story: Story) -> None:
             "kind": "at_once",
             "worth": "0",
             **dict.fromkeys(("age_s", "slices", "period_s", "keep_ppm"), 0),
+            **dict.fromkeys(("late", "short", "over", "other_token"), "keep"),
             "scopes": ["btcpay.store.canviewinvoices"],
             "label": "mine",
         }
