@@ -70,7 +70,9 @@ def node(directory: Path, name: str, *arguments: str) -> str:
 
 def test_the_ten_lines_buy_something(running):
     (program,) = re.findall(
-        r"```python\n(from .*?)```", CLIENT.joinpath("README.md").read_text(), re.S
+        r"```python\n(from tillbook_client import .*?)```",
+        CLIENT.joinpath("README.md").read_text(),
+        re.S,
     )
     bought, available = python(program, running()).splitlines()
     assert re.fullmatch(r"0\.1\d* at 2\d\d\d\.\d+", bought), bought
