@@ -171,7 +171,8 @@ def test_an_invoice_is_paid_by_a_permit_through_the_collector(running):
         return stack.parts.merchants.reader.invoice(invoice_id)
 
     bill = running.on_loop(invoice())
-    token, raw = stack.parts.catalog.token(bill.token), int(bill.amount_due_raw)
+    (option,) = bill.options
+    token, raw = stack.parts.catalog.token(option.token), int(option.amount_due_raw)
     fill_wallet(stack.chain, customer, token, raw)
     calldata = deposit_with_permit(
         *(stack.chain, token.address, "Demo Token", contract(running, "collector")),
@@ -185,5 +186,6 @@ def test_an_invoice_is_paid_by_a_permit_through_the_collector(running):
 
     until(settled)
     found = running.on_loop(invoice(bill.id))
-    assert (found.remaining, found.credited) == ("0", found.received)
+    (paid,) = found.options
+    assert (found.remaining, paid.credited) == ("0", paid.received)
     assert found.payments == [], "no transfer to its address: the deposit itself is the payment"
