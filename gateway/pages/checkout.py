@@ -15,6 +15,7 @@ from fastapi import APIRouter, Query, Request, Response
 from fastapi.responses import RedirectResponse
 
 from engine.types import Outcome
+from gateway.api.v1.shop_doors import accepted
 from gateway.http.clients import Clients
 from gateway.pages.checkout_looks import (
     FRESH_SECONDS,
@@ -32,7 +33,6 @@ from gateway.trading.budgets import PressBudgets, PressLimits
 from gateway.trading.rejection import Rejection
 from merchants.documents.checkout import PAYABLE, Checkout, Phase
 from merchants.documents.reader import Reader
-from merchants.records import rejection
 from merchants.service import Merchants
 from settlement.protocol.payer_roads import Fresh
 
@@ -211,13 +211,7 @@ def new_prices_of(merchants: Merchants) -> Callable[[str], str]:
     """Return what gives an expired invoice a new price, by its id, and returns that; refuses by
     raising."""
 
-    def requote(invoice_id: str) -> str:
-        made = merchants.requote(invoice_id)
-        if isinstance(made, rejection.Rejection):
-            raise Rejection(made.outcome, figures=made.detail)
-        return made.id
-
-    return requote
+    return lambda invoice_id: accepted(merchants.requote(invoice_id)).id
 
 
 def _html(page: str) -> Response:

@@ -10,8 +10,8 @@ from typing import Annotated, NamedTuple
 from fastapi import APIRouter, Depends, Request
 
 from engine.types import Outcome
-from gateway.api.budget_headers import note
 from gateway.api.greenfield.errors import GreenfieldRoute, NotThere
+from gateway.api.key_holders import api_key_of, holder_of_key
 from gateway.api.shop_readers import Readers
 from gateway.http.clients import Clients
 from gateway.trading.budgets import ShopLimits
@@ -45,23 +45,17 @@ async def _here(request: Request) -> Greenfield:
 Here = Annotated[Greenfield, Depends(_here)]
 
 
-def api_key_of(request: Request) -> str:
-    """Return the key that a request carries, empty if none."""
-    scheme, _, key = request.headers.get("authorization", "").partition(" ")
-    return key.strip() if scheme.lower() in ("token", "bearer") else ""
-
-
 async def holder_of(request: Request, here: Here) -> Holder:
     """Return who asks; each request is charged to his key, each wrong key to the address."""
-    client = here.clients.of(request)
-    here.limits.require_guesses(client)
-    keys = here.merchants.stores.keys
-    holder = await here.readers.ask(keys.authenticate, api_key_of(request))
-    if holder is None:
-        here.limits.guessed_wrong(client)
-        raise Rejection(Outcome.NOT_AUTHENTICATED, "Authentication is required")
-    note(request.scope, here.limits.request(holder.key_id).left)
-    keys.used(holder.key_id)
+    holder = await holder_of_key(
+        request,
+        api_key_of(request),
+        keys=here.merchants.stores.keys,
+        readers=here.readers,
+        limits=here.limits,
+        clients=here.clients,
+        refusal="Authentication is required",
+    )
     if request.path_params.get("store_id", holder.store.id) != holder.store.id:
         raise NotThere("store")
     return holder

@@ -10,12 +10,12 @@ from gateway.api.greenfield.doors import (
     AnyHolder,
     Greenfield,
     Here,
-    api_key_of,
     holding,
     new_router,
 )
 from gateway.api.greenfield.errors import Invalid, NotThere, accepted, json_answer
 from gateway.api.greenfield.shapes import WATCHED_S, Shape, method_of
+from gateway.api.key_holders import api_key_of
 from gateway.http.body import body_of
 from merchants.records.amounts import decimal_of
 from merchants.stores.api_keys import Holder

@@ -10,6 +10,7 @@ from fastapi import Depends, Path, Request, Response
 
 from engine.types import Outcome
 from gateway.api.budget_headers import note
+from gateway.api.key_holders import api_key_of, holder_of_key
 from gateway.api.shop_readers import Readers
 from gateway.api.v1.login import bearer_of, require_operator
 from gateway.api.v1.people_access import Gate, same_origin, signed_in
@@ -76,12 +77,6 @@ async def store_maker(request: Request, shops: Here) -> Person | None:
     return person
 
 
-def _api_key_of(request: Request) -> str:
-    """Return the key that a request carries: ``Bearer``, or ``token`` as BTCPay's clients say."""
-    scheme, _, key = request.headers.get("authorization", "").partition(" ")
-    return key.strip() if scheme.lower() in ("bearer", "token") else ""
-
-
 async def _person(request: Request, shops: Shops, gate: Gate) -> Holder:
     """Return who is signed in as who asks; each request is charged to him."""
     actor = await person_in_store(request, gate)
@@ -94,18 +89,17 @@ async def _person(request: Request, shops: Shops, gate: Gate) -> Holder:
 async def holder_of(request: Request, shops: Here) -> Holder:
     """Return who asks; each request is charged to his key, each wrong key to the address."""
     gate = shops.gate
-    key = _api_key_of(request)
+    key = api_key_of(request)
     if gate is not None and not key and gate.cookie in request.cookies:
         return await _person(request, shops, gate)
-    client = shops.clients.of(request)
-    shops.limits.require_guesses(client)
-    holder = await shops.readers.ask(shops.merchants.stores.keys.authenticate, key)
-    if holder is None:
-        shops.limits.guessed_wrong(client)
-        raise Rejection(Outcome.NOT_AUTHENTICATED, "no store has this API key")
-    note(request.scope, shops.limits.request(holder.key_id).left)
-    shops.merchants.stores.keys.used(holder.key_id)
-    return holder
+    return await holder_of_key(
+        request,
+        key,
+        keys=shops.merchants.stores.keys,
+        readers=shops.readers,
+        limits=shops.limits,
+        clients=shops.clients,
+    )
 
 
 AnyHolder = Annotated[Holder, Depends(holder_of)]

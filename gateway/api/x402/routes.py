@@ -4,7 +4,6 @@
 store's API key that may make invoices, and is charged to it.
 """
 
-import asyncio
 from typing import Annotated
 
 from fastapi import APIRouter, Depends, Request, Response
@@ -12,6 +11,8 @@ from msgspec.json import encode
 
 from engine.types import Outcome
 from gateway.api.budget_headers import note
+from gateway.api.key_holders import api_key_of, holder_of_key
+from gateway.api.shop_readers import Readers
 from gateway.api.x402.facilitator import Facilitator
 from gateway.api.x402.schemas import SCHEME, VERSION, Asked, MakeOffer, Offer, Requirements
 from gateway.http.body import body_of
@@ -46,6 +47,7 @@ class X402Routes:
         self._facilitator = facilitator
         self._clients = clients
         self._limits = ShopLimits(budgets)
+        self._readers = Readers()
         self.router = APIRouter(prefix="/x402", tags=["x402"], include_in_schema=False)
         self.router.add_api_route("/supported", self.supported, methods=["GET"])
         # Who asks comes before what he says: reading that costs a millisecond.
@@ -127,17 +129,14 @@ class X402Routes:
     async def _holder(self, request: Request) -> None:
         """Put into the request who asks; each request is charged to his key, each wrong key to the
         address."""
-        scheme, _, key = request.headers.get("authorization", "").partition(" ")
-        client = self._clients.of(request)
-        self._limits.require_guesses(client)
-        keys = self._merchants.stores.keys
-        shown = key.strip() if scheme.lower() == "bearer" else ""
-        holder = await asyncio.to_thread(keys.authenticate, shown)
-        if holder is None:
-            self._limits.guessed_wrong(client)
-            raise Rejection(Outcome.NOT_AUTHENTICATED, "no store has this API key")
-        note(request.scope, self._limits.request(holder.key_id).left)
-        keys.used(holder.key_id)
+        holder = await holder_of_key(
+            request,
+            api_key_of(request, ("bearer",)),
+            keys=self._merchants.stores.keys,
+            readers=self._readers,
+            limits=self._limits,
+            clients=self._clients,
+        )
         if not holder.may(CREATE_INVOICES):
             raise Rejection(Outcome.FORBIDDEN, f"this takes the permission {CREATE_INVOICES}")
         request.state.holder = holder
