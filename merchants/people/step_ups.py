@@ -44,6 +44,7 @@ class Terms(NamedTuple):
 ACTIONS: Final[dict[str, Terms]] = {
     "payout.change": Terms(CHANGE_PAYOUT, is_strong=True),
     "api-key.create": Terms(MODIFY_SETTINGS, is_strong=True),
+    "api-key.authorize": Terms(MODIFY_SETTINGS, is_strong=True),
     "webhook-secret.rotate": Terms(MODIFY_WEBHOOKS, is_strong=True),
     "policy.change": Terms(MODIFY_SETTINGS, is_strong=False),
     "exceptions.change": Terms(MODIFY_SETTINGS, is_strong=False),

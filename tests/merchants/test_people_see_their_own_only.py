@@ -175,6 +175,8 @@ def test_another_stores_owner_is_asked_to_confirm_nothing(story: Story) -> None:
             **dict.fromkeys(("late", "short", "over", "other_token"), "keep"),
             "scopes": ["btcpay.store.canviewinvoices"],
             "label": "mine",
+            **dict.fromkeys(("application", "identifier"), "mine"),
+            "redirect": "https://shop.example/",
         }
         given = {name: wanted[name] for name in shape.__struct_fields__}
         answer = story.other.begin(kind, story.store, **given)

@@ -43,6 +43,7 @@ CHANGES: Final[Mapping[tuple[str, str], str]] = MappingProxyType(
         ("PUT", f"{_STORE}/exception-policies"): "exceptions.change",
         ("POST", f"{_STORE}/api-keys"): "api-key.create",
         ("DELETE", f"{_STORE}/api-keys/{{key_id}}"): "",
+        ("POST", f"{_STORE}/applications"): "api-key.authorize",
         ("POST", f"{_STORE}/webhooks/{{endpoint_id}}/secret"): "webhook-secret.rotate",
         ("POST", f"{_STORE}/webhooks/{{endpoint_id}}/ping"): "",
         ("POST", f"{_STORE}/webhook-deliveries/{{delivery_id}}/redelivery"): "",
