@@ -193,7 +193,7 @@ const WORDS = {
   basis_points: ["{points} bp", "{points} 基点"],
   no_conversions: ["Nothing was sold yet.", "尚无兑换。"],
   refunds_told: [
-    "The customer says by the link where it goes; then the store's wallet signs, or its refund key pays.",
+    "The customer's link asks where it goes; the store's wallet signs, or its refund key pays.",
     "客户通过链接填写收款地址，然后由店铺钱包签名或由退款密钥支付。",
   ],
   no_refunds: ["Nothing was given back.", "没有退款。"],
