@@ -50,6 +50,7 @@ ACTIONS: Final[dict[str, Terms]] = {
     "payout.change": Terms(CHANGE_PAYOUT, is_strong=True),
     "api-key.create": Terms(MODIFY_SETTINGS, is_strong=True),
     "api-key.rotate": Terms(MODIFY_SETTINGS, is_strong=True),
+    "api-key.authorize": Terms(MODIFY_SETTINGS, is_strong=True),
     "webhook-secret.rotate": Terms(MODIFY_WEBHOOKS, is_strong=True),
     "webhook.create": Terms(MODIFY_WEBHOOKS, is_strong=False),
     "webhook.change": Terms(MODIFY_WEBHOOKS, is_strong=False),

@@ -180,6 +180,8 @@ def test_another_stores_owner_is_asked_to_confirm_nothing(story: Story) -> None:
             "variant": "rate_then",
             "revision": 0,
             **dict.fromkeys(("key_id", "invoice_id", "refund_id"), "mine"),
+            **dict.fromkeys(("application", "identifier"), "mine"),
+            "redirect": "https://shop.example/",
         }
         given = {name: wanted[name] for name in shape.__struct_fields__ if name in wanted}
         answer = story.other.begin(kind, story.store, **given)

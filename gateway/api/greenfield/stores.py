@@ -19,6 +19,7 @@ from gateway.api.key_holders import api_key_of
 from gateway.http.body import body_of
 from merchants.records.amounts import decimal_of
 from merchants.stores.api_keys import Holder
+from merchants.stores.applications import permissions
 from merchants.stores.scopes import MODIFY_SETTINGS, VIEW_SETTINGS
 
 SPOKEN: Final = "2.0.0"
@@ -95,7 +96,8 @@ async def read_store(here: Here, holder: Settles) -> Response:
 @router.get("/api-keys/current")
 async def current_key(request: Request, holder: AnyHolder) -> Response:
     """Return what the key that asks may do, with all that this includes."""
-    scopes = sorted(f"{scope}:{holder.store.id}" for scope in holder.scopes if "." in scope)
+    named = sorted(scope for scope in holder.scopes if "." in scope)
+    scopes = permissions(named, holder.store.id)
     return json_answer({"apiKey": api_key_of(request), "label": "", "permissions": scopes})
 
 

@@ -7,6 +7,7 @@ from typing import Annotated, Any, Final
 
 import msgspec
 
+from gateway.api.v1.application_schemas import AuthorizeApplication
 from gateway.api.v1.encoding import END, Address, Signature
 from gateway.api.v1.exception_policy_schemas import ExceptionPoliciesBody
 from gateway.api.v1.policy_schemas import ConversionPolicyBody
@@ -375,6 +376,7 @@ class RefundPaid(MarkRefundPaid, forbid_unknown_fields=True, frozen=True, kw_onl
 PARAMETERS: Final[dict[str, type[msgspec.Struct]]] = {
     "payout.change": AskPayoutChange,
     "api-key.create": CreateKey,
+    "api-key.authorize": AuthorizeApplication,
     "policy.change": ConversionPolicyBody,
     "exceptions.change": ExceptionPoliciesBody,
     "api-key.rotate": KeyRotation,

@@ -48,6 +48,7 @@ CHANGES: Final[Mapping[tuple[str, str], str]] = MappingProxyType(
         ("POST", f"{_STORE}/webhooks"): "webhook.create",
         ("PATCH", f"{_STORE}/webhooks/{{endpoint_id}}"): "webhook.change",
         ("DELETE", f"{_STORE}/webhooks/{{endpoint_id}}"): "webhook.delete",
+        ("POST", f"{_STORE}/applications"): "api-key.authorize",
         ("POST", f"{_STORE}/webhooks/{{endpoint_id}}/secret"): "webhook-secret.rotate",
         ("POST", f"{_STORE}/webhooks/{{endpoint_id}}/ping"): "",
         ("POST", f"{_STORE}/webhook-deliveries/{{delivery_id}}/redelivery"): "",

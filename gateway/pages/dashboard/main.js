@@ -9,6 +9,7 @@ import { keys } from "./keys.js";
 import { refunds } from "./refunds.js";
 import { reports } from "./reports.js";
 import { rules } from "./rules.js";
+import { authorize } from "./authorize.js";
 import { conversions, exceptions, invoices, today } from "./sales.js";
 import { account } from "./security.js";
 import { grants, log, payouts, team } from "./shop.js";
@@ -33,6 +34,13 @@ const SECTIONS = {
   log: [log, "btcpay.store.canviewstoresettings"],
   account: [account, null],
 };
+
+// What an application asks for, on the one page where it does; then that is all there is.
+const { asks } = document.body.dataset;
+if (asks) {
+  for (const name of Object.keys(SECTIONS)) delete SECTIONS[name];
+  SECTIONS.authorize = [authorize, ""];
+}
 
 const here = { me: null, store: null, invitation: "", turn: 0 };
 const found = new Map();
@@ -138,7 +146,7 @@ async function begin() {
   const isIn = here.me !== null;
   byId("door").hidden = isIn;
   byId("leave").hidden = !isIn;
-  byId("sections").hidden = !isIn;
+  byId("sections").hidden = !isIn || Boolean(asks);
   byId("shown").replaceChildren();
   byId("invited").hidden = !here.invitation;
   if (!isIn) {
@@ -146,7 +154,7 @@ async function begin() {
     listWallets();
     return;
   }
-  chooseStore(sessionStorage.getItem("tillbook-store"));
+  chooseStore((asks && JSON.parse(asks).store) || sessionStorage.getItem("tillbook-store"));
   await show();
 }
 
@@ -202,14 +210,17 @@ function start() {
   other.hidden = false;
   other.textContent = otherLanguage.name;
   other.lang = otherLanguage.code;
-  other.href = `?lang=${otherLanguage.code}`;
+  const query = new URLSearchParams(location.search);
+  query.set("lang", otherLanguage.code);
+  other.href = `?${query}`;
   document.documentElement.lang = language;
   const invitation = /^#invitation=(tbi_[\w-]+)$/.exec(location.hash);
   if (invitation) [, here.invitation] = invitation;
   if (location.hostname === "127.0.0.1") {
     byId("by-passkey").hidden = true;
     byId("use-a-name").hidden = false;
-    const url = `${location.protocol}//localhost:${location.port}/dashboard`;
+    const { protocol, port, pathname, search } = location;
+    const url = `${protocol}//localhost:${port}${pathname}${search}`;
     byId("use-a-name").textContent = t("use_a_name", { url });
   }
   byId("by-passkey").addEventListener("click", () => attempt(byPasskey));
