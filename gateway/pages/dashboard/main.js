@@ -5,21 +5,29 @@ import { demoProvider } from "../market/wallet.js";
 import {
   ask, Cancelled, get, Refused, signedByPasskey, signedByWallet, unhex, walletsBy, workIn,
 } from "./asking.js";
+import { keys } from "./keys.js";
+import { refunds } from "./refunds.js";
+import { reports } from "./reports.js";
+import { rules } from "./rules.js";
 import { authorize } from "./authorize.js";
 import { conversions, exceptions, invoices, today } from "./sales.js";
 import { account } from "./security.js";
-import { grants, keys, log, payouts, reports, team, webhooks } from "./shop.js";
+import { grants, log, payouts, team } from "./shop.js";
+import { webhooks } from "./webhooks.js";
 import { language, otherLanguage, t, translate } from "./words.js";
 
-// Which parts there are, and the permission that each takes.
+// Which parts there are, and the permissions of which each takes one.
 const SECTIONS = {
   today: [today, "btcpay.store.canviewinvoices"],
   invoices: [invoices, "btcpay.store.canviewinvoices"],
   exceptions: [exceptions, "btcpay.store.canviewinvoices"],
   conversions: [conversions, "btcpay.store.canviewinvoices"],
+  refunds: [refunds, "btcpay.store.cancreatenonapprovedpullpayments",
+    "btcpay.store.canviewpullpayments"],
+  rules: [rules, "btcpay.store.canviewstoresettings"],
   payouts: [payouts, "btcpay.store.canviewstoresettings"],
   grants: [grants, "btcpay.store.canviewstoresettings"],
-  webhooks: [webhooks, "btcpay.store.canviewstoresettings"],
+  webhooks: [webhooks, "btcpay.store.webhooks.canmodifywebhooks"],
   keys: [keys, "btcpay.store.canmodifystoresettings"],
   reports: [reports, "btcpay.store.canviewreports"],
   team: [team, ""],
@@ -133,11 +141,8 @@ async function entered() {
 
 async function begin() {
   here.me = null;
-  try {
-    here.me = await get("/v1/people/me");
-  } catch (error) {
-    if (!(error instanceof Refused) || error.status !== 401) throw error;
-  }
+  const { signed_in: isKnown } = await get("/v1/people/sessions/this");
+  if (isKnown) here.me = await get("/v1/people/me");
   const isIn = here.me !== null;
   byId("door").hidden = isIn;
   byId("leave").hidden = !isIn;
@@ -166,9 +171,9 @@ function chooseStore(wanted) {
 const may = (scope) => here.store?.scopes.includes(scope) ?? false;
 
 function allowed(name) {
-  const scope = SECTIONS[name][1];
-  if (scope === null) return true;
-  return here.store !== null && (scope === "" || may(scope));
+  const scopes = SECTIONS[name].slice(1);
+  if (scopes[0] === null) return true;
+  return here.store !== null && scopes.some((scope) => scope === "" || may(scope));
 }
 
 // Show the part that the address names; what was asked for before and comes late is not shown.
