@@ -203,6 +203,7 @@ def _price(invoice: InvoiceDocument) -> Money:
 def _received(invoice: InvoiceDocument) -> tuple[Money, ...]:
     """Return what came, in the tokens that it came in."""
     came = [Money(one.received, one.token) for one in invoice.options if one.received != "0"]
+    came += [Money(one.counted, one.token) for one in invoice.others if one.counted != "0"]
     return tuple(came) or (Money("0", invoice.options[0].token),)
 
 
@@ -222,14 +223,18 @@ def _beside(invoice: InvoiceDocument) -> tuple[Saying, ...]:
 
 
 def _strays(invoice: InvoiceDocument, phase: Phase) -> tuple[Saying, ...]:
-    """Say that another token came, which does not pay and is not lost, or that something left."""
+    """Say that another token came, what it counts or that it does not, or that something left."""
     if phase not in (*PAYABLE, Phase.LATE, Phase.SHORT, Phase.EXPIRED):
         return ()
     strays, accepted = [], tuple(option.token for option in invoice.options)
     gone = [p for p in invoice.payments if p.status is PaymentState.ORPHANED]
-    others = {p.token for p in invoice.payments if p not in gone} - set(accepted)
+    counted = {one.token: one for one in invoice.others if one.counted != "0"}
+    others = {p.token for p in invoice.payments if p not in gone} - {*accepted, *counted}
     if gone:
         strays.append(said("say_lost_part"))
+    for one in counted.values():
+        worth = Money(one.worth, invoice.settle_token, is_price=True)
+        strays.append(said("say_other_counted", came=Money(one.counted, one.token), worth=worth))
     if others:
         tokens = tuple(sorted(others))
         strays.append(said("say_other_token", tokens=tokens, accepted=accepted))

@@ -36,6 +36,7 @@ from merchants.records.states import (
 
 if TYPE_CHECKING:
     from merchants.records.options import Option
+    from merchants.records.others import Other
 
 
 def _words(kind: type[StrEnum]) -> Enum:
@@ -178,6 +179,8 @@ class Invoice(Table):
     over_pips: Mapped[int] = mapped_column(default=0, server_default="0")
     requotes: Mapped[int] = mapped_column(default=0, server_default="0")
     """How many new prices it was given after it had expired."""
+    other_count: Mapped[int] = mapped_column(default=0, server_default="0")
+    """How many tokens came that it did not offer (``merchants.records.others``)."""
     event_count: Mapped[int] = mapped_column(default=0)
     net_pips: Mapped[int] = mapped_column(Digits, default=0, server_default=text("'0'"))
 
@@ -185,6 +188,7 @@ class Invoice(Table):
     options: Mapped[list["Option"]] = relationship(
         back_populates="invoice", order_by="Option.number", lazy="selectin"
     )
+    others: Mapped[list["Other"]] = relationship(back_populates="invoice", order_by="Other.token")
     payments: Mapped[list["Payment"]] = relationship(
         order_by="(Payment.block_number, Payment.log_index)"
     )

@@ -153,6 +153,7 @@ def test_another_token_is_given_back(tmp_path):
     sale.end()
     refund = sole(read(sale).refunds)
     assert (refund.amount, refund.token, refund.status) == ("50", "USD", "awaiting_payment")
+    assert (read(sale).status, read(sale).received) == ("expired", "0"), "it pays nothing"
 
 
 def test_what_is_less_than_may_be_withdrawn_stays(tmp_path):
