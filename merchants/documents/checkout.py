@@ -97,6 +97,8 @@ class Checkout(NamedTuple):
     claimable: tuple[RefundDocument, ...]
     confirmations: int
     confirmations_required: int
+    is_closed: bool = False
+    """Whether the shop is: it answers nobody and makes no new price."""
 
 
 def said(key: str, **values: Fact) -> Saying:
@@ -110,9 +112,11 @@ def checkout_of(
     shop: str,
     account: str,
     confirmations_required: int,
+    *,
+    is_closed: bool = False,
 ) -> Checkout:
     """Return what to show for ``invoice``; ``sums`` are of all its conversions, of which the
-    document has the newest only."""
+    document has the newest only. ``is_closed`` says that of the shop."""
     phase = phase_of(invoice, sums)
     confirmations = min(
         (p.confirmations for p in invoice.payments if p.status is not PaymentState.ORPHANED),
@@ -123,13 +127,17 @@ def checkout_of(
         shop=shop,
         account=account,
         phase=phase,
-        sayings=(*_sayings(invoice, sums, phase), *_strays(invoice, phase)),
+        sayings=(
+            *_sayings(invoice, sums, phase, is_closed=is_closed),
+            *_strays(invoice, phase),
+        ),
         price=_price(invoice),
         received=_received(invoice),
         offers=offers_of(invoice),
         claimable=tuple(r for r in invoice.refunds if r.receiver is None and r.status in OPEN),
         confirmations=min(confirmations, confirmations_required),
         confirmations_required=confirmations_required,
+        is_closed=is_closed,
     )
 
 
@@ -169,7 +177,9 @@ def phase_of(invoice: InvoiceDocument, sums: Sums) -> Phase:
             return Phase.SETTLED
 
 
-def _sayings(invoice: InvoiceDocument, sums: Sums, phase: Phase) -> tuple[Saying, ...]:
+def _sayings(
+    invoice: InvoiceDocument, sums: Sums, phase: Phase, *, is_closed: bool
+) -> tuple[Saying, ...]:
     received = _received(invoice)
     match phase:
         case Phase.WAITING:
@@ -189,7 +199,9 @@ def _sayings(invoice: InvoiceDocument, sums: Sums, phase: Phase) -> tuple[Saying
         case Phase.SHORT:
             short = Money(invoice.short, invoice.settle_token, is_price=True)
             weighed = said("say_short", received=received, short=short)
-            return (weighed, said("say_short_keep"))
+            return (weighed, said("say_shop_closed" if is_closed else "say_short_keep"))
+        case Phase.EXPIRED if is_closed:
+            return (said("say_shop_closed"),)
         case Phase.EXPIRED:
             return (said("say_expired"), said("say_ask_shop"))
         case Phase.INVALID:

@@ -19,7 +19,7 @@ from merchants.people.roles import CHANGE_PAYOUT, MANAGE_TEAM, Person
 from merchants.records.database import reading, transaction
 from merchants.records.people import Passkey, StepUp, User
 from merchants.records.rejection import Rejection
-from merchants.stores.scopes import MODIFY_SETTINGS, MODIFY_WEBHOOKS
+from merchants.stores.scopes import CLOSE_STORE, MODIFY_SETTINGS, MODIFY_WEBHOOKS
 
 NS: Final = 10**9
 LIFE_S: Final = 300
@@ -45,6 +45,7 @@ ACTIONS: Final[dict[str, Terms]] = {
     "payout.change": Terms(CHANGE_PAYOUT, is_strong=True),
     "api-key.create": Terms(MODIFY_SETTINGS, is_strong=True),
     "webhook-secret.rotate": Terms(MODIFY_WEBHOOKS, is_strong=True),
+    "store.close": Terms(CLOSE_STORE, is_strong=True),
     "policy.change": Terms(MODIFY_SETTINGS, is_strong=False),
     "exceptions.change": Terms(MODIFY_SETTINGS, is_strong=False),
     "invitation.create": Terms(MANAGE_TEAM, is_strong=True),

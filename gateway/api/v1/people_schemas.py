@@ -109,6 +109,8 @@ class MyStore(msgspec.Struct, frozen=True):
     name: str
     role: Role
     scopes: list[str]
+    closed_at: int | None
+    """Unix seconds; null for a store that is open. Of a closed one its owners read the books."""
 
 
 class Me(msgspec.Struct, frozen=True):
@@ -337,6 +339,7 @@ class NamedMemberRole(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
 PARAMETERS: Final[dict[str, type[msgspec.Struct]]] = {
     "payout.change": AskPayoutChange,
     "api-key.create": CreateKey,
+    "store.close": Nothing,
     "policy.change": ConversionPolicyBody,
     "exceptions.change": ExceptionPoliciesBody,
     "webhook-secret.rotate": NamedEndpoint,
