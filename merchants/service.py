@@ -489,7 +489,7 @@ class Merchants:
         for work in (
             self.invoices.expire_due,
             self.invoices.judge_due,
-            self.invoices.sweep_due,
+            self.invoices.sweeps.due,
             self.conversions.follow_due,
             *self.refunding.work(),
             self.conversions.pots.sell_due,

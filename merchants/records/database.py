@@ -16,6 +16,7 @@ from sqlalchemy.orm import Session
 from engine.journal.reader import Position
 from merchants.records import (
     api_keys,
+    applications,
     endpoints,
     exception_policies,
     grants,
@@ -37,6 +38,7 @@ CURSOR_ROW: Final = 1
 
 ROOMS: Final = (
     api_keys,
+    applications,
     endpoints,
     exception_policies,
     grants,

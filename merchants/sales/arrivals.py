@@ -18,12 +18,10 @@ from merchants.records.amounts import counted
 from merchants.records.options import option_of
 from merchants.records.states import PAYMENT_EDGES, PaymentState, moved
 from merchants.records.tables import Credit, Invoice, Payment, Sweep
+from merchants.sales.tolerance import DUST_SHARE
 from settlement.orders.catalog import Catalog, Token
 from settlement.ports import Transfer
 from settlement.protocol.evidence import DepositEvidence
-
-DUST_SHARE: Final = 1_000
-"""A transfer of less than this part of what is due is dust: it counts and is not told of."""
 
 PAYMENTS_MAX: Final = 1_024
 """Transfers kept an invoice; above it dust is no longer noticed until it is swept with others."""

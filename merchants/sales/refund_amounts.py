@@ -10,7 +10,7 @@ from typing import Final, NamedTuple
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from engine.types import MONEY_MAX, PPM, Outcome
+from engine.types import MONEY_MAX, PIPS_PER_TOKEN, PPM, Outcome
 from merchants.documents.native import listed
 from merchants.records.amounts import decimal_of_pips, exact_sum, sum_of
 from merchants.records.options import option_of
@@ -20,7 +20,7 @@ from merchants.records.shares import worth_pips
 from merchants.records.states import InvoiceState
 from merchants.records.tables import Credit, Invoice
 from merchants.sales.reference_prices import Prices
-from settlement.orders.catalog import Market
+from settlement.orders.catalog import Market, Token
 from settlement.ports import ExchangePort
 
 
@@ -116,6 +116,20 @@ def over_pips(session: Session, invoice: Invoice, token: bytes, left: int) -> in
     return max(0, left + -needed * option.due_pips // invoice.amount_pips)
 
 
+class Preview(NamedTuple):
+    """What could be given back of one token: all that is left (``then_pips``), as much of it as is
+    worth the same now (0 where no rate is known), what came on top, and the worth in stablecoin.
+    ``now_rate_pips`` is the present price of one, 0 for none."""
+
+    token: Token
+    settle: Token
+    then_pips: int
+    now_pips: int
+    over_pips: int
+    worth_pips: int
+    now_rate_pips: int
+
+
 class RefundAmounts:
     """Computes refunds, at present prices where that is asked for."""
 
@@ -183,9 +197,35 @@ class RefundAmounts:
         # It may be worth less now: then all that came is given back, and no more than came.
         return wanted.token, min(left, now_pips), rate
 
+    def preview(self, session: Session, invoice: Invoice, token: bytes) -> Preview:
+        """Return what refunds of ``token`` would come to, before the shop keeps a part."""
+        left = left_pips(session, invoice.id, token)
+
+        def pips(variant: RefundVariant) -> int:
+            found = self._full(session, invoice, Wanted(token, variant), left)
+            return 0 if left == 0 or isinstance(found, Rejection) else found[1]
+
+        rate_pips = PIPS_PER_TOKEN
+        if token != invoice.settle:
+            market = self._exchange.catalog.market_of_pair(token, invoice.settle)
+            ticks = None if market is None else self._traded_ticks(market)
+            rate_pips = 0 if market is None or ticks is None else ticks * market.tick_size_pips
+        return Preview(
+            token=listed(self._exchange.catalog.token_by_address(token)),
+            settle=listed(self._exchange.catalog.token_by_address(invoice.settle)),
+            then_pips=left,
+            now_pips=pips(RefundVariant.CURRENT_RATE),
+            over_pips=pips(RefundVariant.OVERPAID),
+            worth_pips=pips(RefundVariant.FIAT),
+            now_rate_pips=rate_pips,
+        )
+
+    def _traded_ticks(self, market: Market) -> int | None:
+        return self._prices.traded_ticks(market, 1, self._exchange.now_ns())
+
     def _bought_pips(self, market: Market, worth_pips: int) -> int | None:
         """Return how many base pips ``worth_pips`` are at the price of the last trades."""
-        ticks = self._prices.traded_ticks(market, 1, self._exchange.now_ns())
+        ticks = self._traded_ticks(market)
         if ticks is None:
             return None
         return worth_pips * market.lot_pips // market.quote_pips(1, ticks)

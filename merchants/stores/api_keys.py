@@ -104,6 +104,13 @@ class ApiKeys:
     def make(self, by: Holder, label: str, scopes: Iterable[str]) -> KeyMade | Rejection:
         """Make a key of the store that ``by`` speaks for. Rejects MALFORMED for scopes that there
         are not, FORBIDDEN for what ``by`` may not do himself, and where there are too many keys."""
+        with transaction(self._database) as session:
+            return self.make_in(session, by, label, scopes)
+
+    def make_in(
+        self, session: Session, by: Holder, label: str, scopes: Iterable[str]
+    ) -> KeyMade | Rejection:
+        """Make a key in the caller's transaction, as ``make``."""
         wanted = set(scopes)
         unknown = sorted(wanted - set(INCLUDED))
         if unknown or not wanted:
@@ -113,13 +120,12 @@ class ApiKeys:
         if beyond:
             why = "nobody gives what he has not got"
             return Rejection(Outcome.FORBIDDEN, {"scopes": " ".join(beyond), "why": why})
-        with transaction(self._database) as session:
-            full = self._why_full(session, by.store.id)
-            if full is not None:
-                return full
-            made = self.new(by.store.id, label, wanted, by.user_id)
-            session.add(made.row)
-            self._tell(session, made.row, MADE, made.row.created_ns)
+        full = self._why_full(session, by.store.id)
+        if full is not None:
+            return full
+        made = self.new(by.store.id, label, wanted, by.user_id)
+        session.add(made.row)
+        self._tell(session, made.row, MADE, made.row.created_ns)
         return made
 
     def replace(self, by: Holder, key_id: str, former_s: int) -> KeyMade | Rejection:

@@ -15,6 +15,7 @@ from merchants.records.pots import keep_gathered
 from merchants.records.rejection import Rejection
 from merchants.records.tables import Store
 from merchants.stores.api_keys import ApiKeys, KeyNews
+from merchants.stores.applications import Applications
 from merchants.stores.grants import (
     KEY_LIFETIME_S,
     GrantMade,
@@ -98,6 +99,7 @@ class Stores:
         self._exchange = exchange
         self.pay_buttons = PayButtons(database, clock, entropy)
         self.keys = ApiKeys(database, clock, entropy, tell)
+        self.applications = Applications(database, clock, self.keys)
         self.grants = Grants(
             database=database,
             exchange=exchange,

@@ -187,6 +187,8 @@ def set_up(both, ask, headers):
     ask.ids["key_id"] = both("POST", rotation, headers, json={"former_lifetime_s": 0})["id"]
     both("DELETE", "/v1/stores/{store_id}/api-keys/{key_id}", headers)
     both("GET", "/v1/stores/{store_id}/api-keys", headers)
+    wish = {"application": "WooCommerce", "scopes": body["scopes"]}
+    both("POST", "/v1/stores/{store_id}/applications", headers, json=wish)
     decide(both, headers)
 
 

@@ -22,7 +22,7 @@ from merchants.records.states import (
     moved,
 )
 from merchants.records.tables import Credit, Invoice
-from merchants.sales.invoices import least_pips, tolerated_pips
+from merchants.sales.tolerance import least_pips, tolerated_pips
 from settlement.protocol.eip712 import address_of_secret
 from settlement.protocol.evidence import DepositEvidence, decode
 from tests.merchants.fixtures import (

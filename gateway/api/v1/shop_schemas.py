@@ -12,14 +12,15 @@ from gateway.api.v1.encoding import END, Address
 from gateway.api.v1.grant_schemas import Amount, GrantReply, KeyLifetime, Symbol
 from merchants.documents.native import ConversionDocument, EventDocument, InvoiceDocument
 from merchants.sales.offers import OPTIONS_MAX
+from merchants.stores.bounds import LIFETIME_S_LEAST, LIFETIME_S_MOST, TOLERANCE_PPM_MAX
 from merchants.stores.grants import KEY_LIFETIME_S
 from merchants.stores.typed import TypedMessage
 from settlement.audit.proofs import TradeProof
 
-TOLERANCE_PPM_MAX: Final = 100_000
 TOKENS_MAX: Final = 32
 """Tokens that a store can ask for at once; more with one request each."""
 
+Lifetime = Annotated[int, msgspec.Meta(ge=LIFETIME_S_LEAST, le=LIFETIME_S_MOST)]
 Url = Annotated[str, msgspec.Meta(max_length=2048, pattern="^(https?://[!-~]+)?" + END)]
 
 
@@ -39,7 +40,7 @@ class CreateStore(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
     name: Annotated[str, msgspec.Meta(max_length=80)] = ""
     webhook_url: Url = ""
     slippage_ppm: Annotated[int, msgspec.Meta(ge=0, lt=PPM)] = 5_000
-    invoice_lifetime_s: Annotated[int, msgspec.Meta(ge=60, le=86_400)] = 900
+    invoice_lifetime_s: Lifetime = 900
     key_lifetime_s: KeyLifetime = KEY_LIFETIME_S
     notional_cap: Amount = ""
     floor_price: Amount = ""
@@ -54,7 +55,7 @@ class ChangeStore(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
 
     name: Annotated[str, msgspec.Meta(max_length=80)] | None = None
     slippage_ppm: Annotated[int, msgspec.Meta(ge=0, lt=PPM)] | None = None
-    invoice_lifetime_s: Annotated[int, msgspec.Meta(ge=60, le=86_400)] | None = None
+    invoice_lifetime_s: Lifetime | None = None
     tolerance_ppm: Annotated[int, msgspec.Meta(ge=0, le=TOLERANCE_PPM_MAX)] | None = None
     tolerance: Amount | None = None
     unique_order_ids: bool | None = None

@@ -16,6 +16,7 @@ from gateway.api.v1 import (
     exception_policies,
     policies,
     reports,
+    shop_applications,
     shop_grants,
     shop_keys,
     shop_points,
@@ -122,6 +123,7 @@ def merchants_router(
     mounted.include_router(policies.router)
     mounted.include_router(exception_policies.router)
     mounted.include_router(shop_keys.router)
+    mounted.include_router(shop_applications.router)
     mounted.include_router(shop_webhooks.router)
     mounted.include_router(shop_refunds.router)
     mounted.include_router(shop_requotes.router)

@@ -1,9 +1,10 @@
 // What was sold, what did it bring, and what went another way than it should?
 
 import { element } from "../market/elements.js";
-import { ask, get } from "./asking.js";
+import { get } from "./asking.js";
 import { basisPoints, isToday, isZero, short, sum, when, withCents } from "./numbers.js";
 import { card, facts, state, table } from "./parts.js";
+import { ACTIONS, changeExceptions, exceptionPath } from "./rules.js";
 import { locale, t } from "./words.js";
 
 const PAGES_MAX = 8;
@@ -105,36 +106,38 @@ function exceptionOf(row) {
   return sellsNot(row) ? "held" : "none";
 }
 
-// What to do by rule with what is not as it should be; the store keeps the rule.
-const RULES = { paid_late: "late", paid_partial: "short", paid_over: "over", other: "other_token" };
+// Which rule is of which exception; the store keeps the rule.
+const RULES = { paid_late: "late", paid_partial: "short", paid_over: "over" };
 
-export async function exceptions({ store, attempt, again, tell }) {
+export async function exceptions({ store, may, attempt, again, tell }) {
   const { rows } = await newest(() => true);
   const odd = rows.filter(isOdd);
-  const policies = await get(`/v1/stores/${store.id}/exception-policies`).catch(() => null);
+  const sees = may("btcpay.store.canviewstoresettings");
+  const policies = sees ? await get(exceptionPath(store)) : null;
+  const mayChange = may("btcpay.store.canmodifystoresettings");
   const rule = (row) => {
     const name = RULES[exceptionOf(row)];
-    if (!policies || !name || !(name in policies)) return "–";
-    return element("span", { className: "buttons" }, ...["keep", "return", "requote"]
+    if (!policies || !name) return "–";
+    if (!mayChange) return t(`does_${policies[name]}`);
+    return element("span", { className: "buttons" }, ...ACTIONS[name]
       .map((what) => element("button", {
         type: "button", className: "small", ariaPressed: String(policies[name] === what),
         onclick: () => attempt(async () => {
-          await ask("PATCH", `/v1/stores/${store.id}/exception-policies`, { [name]: what });
+          await changeExceptions(store, { ...policies, [name]: what });
           await again();
           tell(t("done"));
         }),
       }, t(`rule_${what}`))));
   };
-  return [card(null,
-    element("p", { className: "note" }, t("exceptions_told")),
-    table(["time", "order", "amount", "received", "what", "rule"], odd.map((row) => [
-      when(row.created_at, locale),
-      row.order_id || row.id.slice(0, 12),
-      money(amountOf(row), currencyOf(row)),
-      short(row.received),
-      t(`exception_${exceptionOf(row)}`),
-      rule(row),
-    ]), "no_exceptions"))];
+  const table_ = table(["time", "order", "amount", "received", "what", "rule"], odd.map((row) => [
+    when(row.created_at, locale),
+    row.order_id || row.id.slice(0, 12),
+    money(amountOf(row), currencyOf(row)),
+    short(row.received),
+    t(`exception_${exceptionOf(row)}`),
+    rule(row),
+  ]), "no_exceptions");
+  return [card(null, element("p", { className: "note" }, t("exceptions_told")), table_)];
 }
 
 export async function conversions() {
