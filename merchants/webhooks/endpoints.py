@@ -18,6 +18,7 @@ from merchants.webhooks.event_types import EventType
 from merchants.webhooks.events import ping_body
 from merchants.webhooks.formats import FORMATS, STANDARD, Message
 from merchants.webhooks.sign import SECRET_PREFIX
+from merchants.webhooks.store_events import endpoint_disabled
 
 ENDPOINTS_MAX: Final = 5
 """Of one store: each event is sent to all of them, and of those that fail one is in the air each,
@@ -150,8 +151,10 @@ class Endpoints:
                 # What another place answered says nothing about this one.
                 row.last_ns, row.last_status, row.last_error = 0, 0, ""
             row.url, row.format, row.types = url, name, " ".join(sorted(set(types)))
-            if change.enabled is not None:
+            if change.enabled is not None and change.enabled is not row.enabled:
                 row.enabled, row.why = change.enabled, "" if change.enabled else "the shop said so"
+                if not row.enabled:
+                    endpoint_disabled(session, row, self._clock())
             return row
 
     def delete(self, store_id: str, endpoint_id: str) -> Endpoint | Rejection:
@@ -160,7 +163,10 @@ class Endpoints:
             row = self._of(session, store_id, endpoint_id)
             if row is None:
                 return Rejection(Outcome.NOT_FOUND, {"endpoint": endpoint_id})
+            was_told = row.enabled
             row.enabled, row.why, row.deleted_ns = False, "it was deleted", self._clock()
+            if was_told:
+                endpoint_disabled(session, row, self._clock())
             return row
 
     def rotate_secret(self, store_id: str, endpoint_id: str) -> str | Rejection:
@@ -193,7 +199,7 @@ class Endpoints:
             waiting = select(Delivery).where(
                 DELIVERY_WAITS,
                 Delivery.endpoint_id == endpoint.id,
-                Delivery.invoice_id == old.invoice_id,
+                Delivery.subject_id == old.subject_id,
                 Delivery.event_id == old.event_id,
             )
             row = session.scalar(waiting.order_by(Delivery.id).limit(1))
@@ -204,7 +210,7 @@ class Endpoints:
                 event=old.event,
                 endpoint_id=endpoint.id,
                 store_id=store_id,
-                invoice_id=old.invoice_id,
+                subject_id=old.subject_id,
                 first_id=old.first_id or old.id,
                 state=DeliveryState.PENDING,
                 created_ns=self._clock(),
