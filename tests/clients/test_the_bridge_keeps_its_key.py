@@ -8,8 +8,8 @@ import pytest
 
 from gateway.api.binance.signing import signature_of
 from tests.clients.fixtures import SYMBOL
-from tests.processes import Tillbook
 from tests.e2e.running import ask
+from tests.processes import Tillbook
 
 ORDER = {"symbol": SYMBOL, "side": "BUY", "type": "LIMIT", "timeInForce": "GTC"}
 FORM = {"content-type": "application/x-www-form-urlencoded"}
