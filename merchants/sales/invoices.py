@@ -16,6 +16,7 @@ from sqlalchemy.orm import Session
 from engine.types import Outcome
 from merchants.documents.native import LeftOut, listed
 from merchants.records.amounts import decimal_of_pips
+from merchants.records.asks import count_open
 from merchants.records.exception_policies import (
     ExceptionAction,
     ExceptionPolicy,
@@ -126,9 +127,17 @@ class Invoices:
         self.sweeps = Sweeps(exchange, settlement, sources.prices, self._arrivals)
 
     def create(
-        self, session: Session, store: Store, request: InvoiceRequest, now_ns: int
+        self,
+        session: Session,
+        store: Store,
+        request: InvoiceRequest,
+        now_ns: int,
+        *,
+        is_pressed: bool = False,
     ) -> Invoice | Rejection:
-        """Price ``request``. Rejects MALFORMED, also for less than a sweep is worth, UNKNOWN_TOKEN,
+        """Price ``request``, which is a customer's where it ``is_pressed``.
+
+        Rejects MALFORMED, also for less than a sweep is worth, UNKNOWN_TOKEN,
         NO_QUOTE, and CANNOT_SELL where the session key could not sell what would come; and as
         IDEMPOTENCY_CONFLICT a second invoice of an order that may have one."""
         malformed = why_malformed(request)
@@ -143,7 +152,9 @@ class Invoices:
         taken = self._why_taken(session, store, request)
         if taken is not None:
             return taken
-        offered = self._offers.make(session, store, asked.pips, request.tokens, now_ns)
+        offered = self._offers.make(
+            session, store, asked.pips, request.tokens, now_ns, is_pressed=is_pressed
+        )
         if isinstance(offered, Rejection):
             return offered
 
@@ -177,11 +188,14 @@ class Invoices:
             judge_at_ns=None,
             short_pips=0,
             over_pips=0,
+            is_pressed=is_pressed,
+            other_count=0,
             event_count=0,
             options=offered.options,
             payments=[],
         )
         session.add(invoice)
+        count_open(session, invoice, 1)
         session.flush()
         self._record(session, invoice, EventType.INVOICE_CREATED, now_ns)
         return invoice
@@ -469,7 +483,10 @@ class Invoices:
     def _go(
         self, session: Session, invoice: Invoice, state: InvoiceState, kind: EventType, now_ns: int
     ) -> None:
+        was_open, is_open = (one is InvoiceState.NEW for one in (invoice.state, state))
         invoice.state = moved(INVOICE_EDGES, invoice.state, state)
+        if was_open != is_open:
+            count_open(session, invoice, is_open - was_open)
         self._classify(invoice)
         self._record(session, invoice, kind, now_ns)
         if state is InvoiceState.SETTLED:
