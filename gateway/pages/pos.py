@@ -134,7 +134,7 @@ class _Routes:
             button.name,
             button.redirect_url,
         )
-        made = accepted(self._merchants.create_invoice(store_id, sale)).invoice
+        made = accepted(self._merchants.create_invoice(store_id, sale, is_pressed=True)).invoice
         code = _language(request, lang).code
         return RedirectResponse(f"/checkout/{made.id}?lang={code}", 303, headers("no-store"))
 
