@@ -93,7 +93,8 @@ class Checkout(NamedTuple):
     """One invoice as its customer sees it; ``sayings`` say what happens next. ``account`` is the
     shop's, in hex; what is paid there for the invoice's ref pays for it. ``price`` is as the shop
     has stated it, ``received`` in the tokens that came; ``claimable`` are refunds that wait for the
-    customer's address."""
+    customer's address. ``embedders`` are the shop's own sites, whose pages may show it in a
+    frame."""
 
     invoice: InvoiceDocument
     shop: str
@@ -106,6 +107,7 @@ class Checkout(NamedTuple):
     claimable: tuple[RefundDocument, ...]
     confirmations: int
     confirmations_required: int
+    embedders: tuple[str, ...] = ()
 
 
 def said(key: str, **values: Fact) -> Saying:
@@ -119,6 +121,7 @@ def checkout_of(
     shop: str,
     account: str,
     confirmations_required: int,
+    embedders: tuple[str, ...] = (),
 ) -> Checkout:
     """Return what to show for ``invoice``; ``sums`` are of all its conversions, of which the
     document has the newest only."""
@@ -143,6 +146,7 @@ def checkout_of(
         claimable=tuple(r for r in invoice.refunds if r.receiver is None and r.status in OPEN),
         confirmations=min(confirmations, confirmations_required),
         confirmations_required=confirmations_required,
+        embedders=embedders,
     )
 
 

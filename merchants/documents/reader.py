@@ -34,6 +34,7 @@ from merchants.documents.sums import (
 )
 from merchants.records.amounts import hex_of
 from merchants.records.database import is_there, reading
+from merchants.records.embedding import embedders_of
 from merchants.records.endpoints import Delivery
 from merchants.records.pots import Gift, pot_ref
 from merchants.records.refunds import Refund, RefundState
@@ -116,6 +117,7 @@ class Reader:
                 invoice.store.name,
                 hex_of(invoice.wallet),
                 self._confirmations_required,
+                embedders_of(session, invoice.store_id),
             )
 
     def list_invoices(

@@ -17,6 +17,7 @@ from engine.journal.reader import Position
 from merchants.records import (
     api_keys,
     applications,
+    embedding,
     endpoints,
     exception_policies,
     grants,
@@ -39,6 +40,7 @@ CURSOR_ROW: Final = 1
 ROOMS: Final = (
     api_keys,
     applications,
+    embedding,
     endpoints,
     exception_policies,
     grants,
