@@ -77,7 +77,12 @@ def test_each_operation_of_the_document_has_its_row(document):
         for path, methods in document["paths"].items()
         for method, about in methods.items()
     }
-    assert {name: row for name, row in wanted.items() if rows.get(name) != row} == {}
+    lines = [
+        f"| `{name}` | {' | '.join(row)} | what it does |"
+        for name, row in wanted.items()
+        if rows.get(name) != row
+    ]
+    assert not lines, "\n".join(["These rows belong into docs/PROTOCOL.md:", *lines])
     assert set(rows) == set(wanted), "no row of what is not there"
 
 
