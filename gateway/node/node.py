@@ -426,6 +426,7 @@ class Stack:
             now_ns=self.now_ns,
             proofs=Work(),
             reads=Work(),
+            wallets=Work(),
         )
 
     def api_keys(self) -> ApiKeys:

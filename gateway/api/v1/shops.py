@@ -26,7 +26,7 @@ from gateway.api.v1 import (
 )
 from gateway.api.v1.encoding import address
 from gateway.api.v1.openapi import Answer, documented
-from gateway.api.v1.people_access import Gate
+from gateway.api.v1.people_access import Gate, Work
 from gateway.api.v1.shop_doors import (
     FIND,
     MAKE,
@@ -115,6 +115,7 @@ def merchants_router(
         *(merchants, domain, operator_token, public_url, Readers()),
         ShopLimits(budgets),
         clients or Clients(),
+        Work(),
         gate,
     )
     mounted = APIRouter(dependencies=[Depends(shops.known)])
