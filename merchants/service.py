@@ -490,6 +490,7 @@ class Merchants:
         for work in (
             self.invoices.expire_due,
             self.invoices.judge_due,
+            self.invoices.value_due,
             self.invoices.sweeps.due,
             self.conversions.follow_due,
             *self.refunding.work(),

@@ -229,6 +229,7 @@ def _price(invoice: InvoiceDocument) -> Money:
 def _received(invoice: InvoiceDocument) -> tuple[Money, ...]:
     """Return what came, in the tokens that it came in."""
     came = [Money(one.received, one.token) for one in invoice.options if one.received != "0"]
+    came += [Money(one.counted, one.token) for one in invoice.others if one.counted != "0"]
     return tuple(came) or (Money("0", invoice.options[0].token),)
 
 
@@ -273,15 +274,20 @@ def _returns(invoice: InvoiceDocument) -> tuple[Saying, ...]:
 
 
 def _strays(invoice: InvoiceDocument, phase: Phase) -> tuple[Saying, ...]:
-    """Say that another token came, which does not pay and is not lost, or that something left."""
+    """Say that another token came, what it counts or that it does not, or that something left."""
     if phase not in (*PAYABLE, Phase.LATE, Phase.SHORT, Phase.RETURNED, Phase.EXPIRED):
         return ()
     strays, accepted = [], tuple(option.token for option in invoice.options)
     gone = [p for p in invoice.payments if p.status is PaymentState.ORPHANED]
+    counted = [one for one in invoice.others if one.counted != "0"]
     others = {p.token for p in invoice.payments if p not in gone} - set(accepted)
+    others -= {one.token for one in counted}
     back = others & {one.of_token for one in invoice.refunds if one.status in GIVEN_BACK}
     if gone:
         strays.append(said("say_lost_part"))
+    for one in counted:
+        worth = Money(one.worth, invoice.settle_token, is_price=True)
+        strays.append(said("say_other_counted", came=Money(one.counted, one.token), worth=worth))
     for key, tokens in (("say_other_token", others - back), ("say_other_token_back", back)):
         if tokens:
             strays.append(said(key, tokens=tuple(sorted(tokens)), accepted=accepted))

@@ -134,6 +134,7 @@ class Reader:
         # and their options come by themselves.
         rows_too = (
             selectinload(Invoice.payments),
+            selectinload(Invoice.others),
             lazyload(Invoice.store),
         )
         query = select(Invoice).options(*rows_too).where(Invoice.store_id == store_id)
@@ -167,7 +168,11 @@ class Reader:
         some orders, or in some states, where any are named."""
         query = (
             select(Invoice)
-            .options(selectinload(Invoice.payments), lazyload(Invoice.store))
+            .options(
+                selectinload(Invoice.payments),
+                selectinload(Invoice.others),
+                lazyload(Invoice.store),
+            )
             .where(Invoice.store_id == store_id)
             .order_by(Invoice.created_ns.desc(), Invoice.id)
         )

@@ -36,6 +36,7 @@ from merchants.records.states import (
 
 if TYPE_CHECKING:
     from merchants.records.options import Option
+    from merchants.records.others import Other
 
 
 def _words(kind: type[StrEnum]) -> Enum:
@@ -187,6 +188,8 @@ class Invoice(Table):
     over_pips: Mapped[int] = mapped_column(default=0, server_default="0")
     requotes: Mapped[int] = mapped_column(default=0, server_default="0")
     """How many new prices it was given after it had expired."""
+    other_count: Mapped[int] = mapped_column(default=0, server_default="0")
+    """How many tokens came that it did not offer (``merchants.records.others``)."""
     event_count: Mapped[int] = mapped_column(default=0)
     net_pips: Mapped[int] = mapped_column(Digits, default=0, server_default=text("'0'"))
 
@@ -194,6 +197,7 @@ class Invoice(Table):
     options: Mapped[list["Option"]] = relationship(
         back_populates="invoice", order_by="Option.number", lazy="selectin"
     )
+    others: Mapped[list["Other"]] = relationship(back_populates="invoice", order_by="Other.token")
     payments: Mapped[list["Payment"]] = relationship(
         order_by="(Payment.block_number, Payment.log_index)"
     )
@@ -265,6 +269,8 @@ class Conversion(Table):
     terms in which it was opened, ``lot_pips`` and ``tick_pips``; ``odd_pips`` are sold besides
     ``lots_filled``, less than such a lot: in other terms one may sell parts of it. All its fills
     brought ``proceeds_pips`` before ``fee_pips``: counted as they come, for they may be thousands.
+    ``at_middle_pips`` is what the fills that brought ``compared_pips`` of it would have brought at
+    the middle of the book when their order was signed; the others had none to compare with.
     ``to_pot_pips`` of it were too little for an order and went into the store's pot. A sale
     ``from_pot`` is one of what several invoices gave (``merchants.records.pots``), and belongs to
     the invoice that made it possible.
@@ -296,6 +302,8 @@ class Conversion(Table):
     """Whether some fill is not final yet or more fills may come."""
     proceeds_pips: Mapped[int] = mapped_column(Digits, default=0, server_default=text("'0'"))
     fee_pips: Mapped[int] = mapped_column(Digits, default=0, server_default=text("'0'"))
+    at_middle_pips: Mapped[int] = mapped_column(Digits, default=0, server_default=text("'0'"))
+    compared_pips: Mapped[int] = mapped_column(Digits, default=0, server_default=text("'0'"))
     from_pot: Mapped[bool] = mapped_column(default=False, server_default="0")
     to_pot_pips: Mapped[int] = mapped_column(default=0, server_default="0")
 
@@ -305,7 +313,8 @@ class Conversion(Table):
 class Order(Table):
     """A signed conversion order. It is stored before it is placed, so that a restart sends the
     same digest again; ``outcome`` is None until its fate is known. Lots and ticks are those of the
-    moment it was signed; the amounts that count are in ``body``."""
+    moment it was signed; the amounts that count are in ``body``. ``at_middle_pips`` is what all of
+    it would have brought at the middle of the book then, None where that had no two sides."""
 
     __tablename__ = "orders"
 
@@ -317,6 +326,7 @@ class Order(Table):
     body: Mapped[bytes]
     sequence: Mapped[int] = mapped_column(default=0)
     outcome: Mapped[int | None] = mapped_column(index=True)
+    at_middle_pips: Mapped[int | None]
 
     conversion: Mapped[Conversion] = relationship()
 
@@ -325,7 +335,8 @@ class Fill(Table):
     """One trade of a conversion order and how far it is on its way to the chain.
 
     Lots and ticks are in the terms of the trade, ``lot_pips`` and ``tick_pips``; ``traded_ns`` is
-    its command's time, 0 in a row from before it was kept.
+    its command's time, 0 in a row from before it was kept. ``at_middle_pips`` is its part of what
+    its order would have brought at the middle of the book.
     """
 
     __tablename__ = "fills"
@@ -348,6 +359,7 @@ class Fill(Table):
     tx_hash: Mapped[bytes | None]
     store_id: Mapped[str] = mapped_column(server_default=text("''"))
     traded_ns: Mapped[int] = mapped_column(default=0, server_default="0")
+    at_middle_pips: Mapped[int | None]
 
 
 class Event(Table):

@@ -207,12 +207,11 @@ const WORDS = {
   proceeds: ["Proceeds", "所得"],
   fees: ["Fees", "费用"],
   unsold: ["Not sold", "未售出"],
-  spread: ["Difference", "差额"],
+  spread: ["Spread paid", "价差"],
   spread_told: [
-    "Against the middle of the book where the sale notes it, else the price locked.",
-    "差额以成交时盘口中间价为准；如无记录，则以账单锁定价格为准。",
+    "Spread: by how many millionths a sale brought less than the middle of the book at its moment.",
+    "价差：兑换所得低于当时盘口中间价的百万分比。",
   ],
-  basis_points: ["{points} bp", "{points} 基点"],
   no_conversions: ["Nothing was sold yet.", "尚无兑换。"],
   refunds_told: [
     "The customer's link asks where it goes; the store's wallet signs, or its refund key pays.",
