@@ -210,6 +210,7 @@ class Merchants:
             wallets=self,
             is_lost=self._exchange.is_lost,
             keys=self.stores.keys,
+            signers=self.grants.signers,
             tell=store_events.payout_changed,
         )
 
