@@ -15,8 +15,9 @@ from sqlalchemy.orm import Session, aliased
 from merchants.records.amounts import exact_sum, sum_of
 from merchants.records.pots import Given, given_by
 from merchants.records.states import ConversionState
-from merchants.records.tables import Conversion, Fill
+from merchants.records.tables import Conversion, Fill, Invoice
 from merchants.records.terms import market_of
+from merchants.records.together import has_none
 from settlement.orders.catalog import Catalog
 
 CONVERSIONS_SHOWN: Final = 32
@@ -144,6 +145,13 @@ def sums_of(session: Session, catalog: Catalog, invoice_ids: Sequence[str]) -> d
             is_sold=so_far.is_sold or sold > 0,
         )
     return found
+
+
+def sums_of_one(session: Session, catalog: Catalog, invoice: Invoice) -> Sums:
+    """Return the sums of an invoice; nothing is asked where it is known that there is nothing."""
+    if has_none(invoice, "conversions", "gifts"):
+        return Sums()
+    return sums_of(session, catalog, (invoice.id,))[invoice.id]
 
 
 def first_fills(

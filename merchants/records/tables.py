@@ -36,6 +36,7 @@ from merchants.records.states import (
 
 if TYPE_CHECKING:
     from merchants.records.options import Option
+    from merchants.records.pots import Gift
 
 
 def _words(kind: type[StrEnum]) -> Enum:
@@ -188,7 +189,10 @@ class Invoice(Table):
     payments: Mapped[list["Payment"]] = relationship(
         order_by="(Payment.block_number, Payment.log_index)"
     )
+    sweeps: Mapped[list["Sweep"]] = relationship(order_by="(Sweep.block_number, Sweep.log_index)")
+    credits: Mapped[list["Credit"]] = relationship(order_by="(Credit.sequence, Credit.log_index)")
     conversions: Mapped[list["Conversion"]] = relationship(order_by="Conversion.number")
+    gifts: Mapped[list["Gift"]] = relationship(back_populates="invoice", order_by="Gift.id")
 
 
 class Payment(Table):
@@ -357,9 +361,12 @@ class Event(Table):
     invoice_id: Mapped[str] = mapped_column(ForeignKey("invoices.id"))
     sequence: Mapped[int]
     type: Mapped[str]
-    webhook_id: Mapped[str] = mapped_column(unique=True)
+    webhook_id: Mapped[str] = mapped_column(unique=True, insert_sentinel=True)
     created_ns: Mapped[int]
     body: Mapped[str]
+
+    invoice: Mapped[Invoice] = relationship()
+    """So that a new invoice is written before what is told of it."""
 
 
 class IdempotencyKey(Table):

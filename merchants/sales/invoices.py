@@ -40,6 +40,7 @@ from merchants.records.states import (
     moved,
 )
 from merchants.records.tables import Invoice, Store
+from merchants.records.together import TOGETHER
 from merchants.records.turns import Turn
 from merchants.sales.adopted import was_sold
 from merchants.sales.arrivals import DUST_SHARE, Arrivals, Deposit
@@ -174,11 +175,17 @@ class Invoices:
             short_pips=0,
             over_pips=0,
             event_count=0,
+            sweep_tries=0,
+            requotes=0,
+            net_pips=0,
             options=offered.options,
             payments=[],
+            sweeps=[],
+            credits=[],
+            conversions=[],
+            gifts=[],
         )
         session.add(invoice)
-        session.flush()
         self._record(session, invoice, EventType.INVOICE_CREATED, now_ns)
         return invoice
 
@@ -246,9 +253,9 @@ class Invoices:
         figures = {"order_id": request.order_id, "invoice": first}
         return Rejection(Outcome.IDEMPOTENCY_CONFLICT, figures)
 
-    def is_at_rest(self, session: Session, invoice: Invoice) -> bool:
+    def is_at_rest(self, invoice: Invoice) -> bool:
         """Return whether nothing that came, or is asked for, has still to be followed on chain."""
-        unsure = self._arrivals.is_unsure(session, invoice, self._confirmations_required)
+        unsure = self._arrivals.is_unsure(invoice, self._confirmations_required)
         return invoice.sweep_at_ns is None and not unsure
 
     def transfers(
@@ -263,7 +270,6 @@ class Invoices:
             if payment is not None:
                 # A sweep asked for before may have run before it came.
                 invoice.sweep_at_ns, invoice.sweep_tries = None, 0
-                session.flush()
                 kind = EventType.INVOICE_RECEIVED_PAYMENT
                 catalog = self._exchange.catalog
                 events.record(session, catalog, invoice, kind, now_ns, payment=payment)
@@ -319,10 +325,10 @@ class Invoices:
 
     def sweep_due(self, session: Session, now_ns: int, turn: Turn) -> None:
         """Ask for the sweeps that are due; again later while what they move is not booked."""
-        due = select(Invoice).where(Invoice.sweep_at_ns <= now_ns)
+        due = select(Invoice).where(Invoice.sweep_at_ns <= now_ns).options(*TOGETHER)
         places: list[SweepPlace] = []
         for invoice in turn.rows(session, due):
-            tokens = self._worth_sweeping(invoice, self._arrivals.count(session, invoice))
+            tokens = self._worth_sweeping(invoice, self._arrivals.count(invoice))
             places += [SweepPlace(invoice.wallet, invoice.ref, token) for token in tokens]
             wait_ns = SWEEP_RETRY_NS << min(invoice.sweep_tries, SWEEP_DOUBLINGS_MAX)
             invoice.sweep_at_ns = now_ns + wait_ns
@@ -434,7 +440,7 @@ class Invoices:
 
     def _move_on(self, session: Session, invoice: Invoice, now_ns: int) -> None:
         """Take every edge that what came now allows."""
-        lying = self._arrivals.count(session, invoice)
+        lying = self._arrivals.count(invoice)
         least = least_pips(invoice)
         full = received_pips(invoice) >= least
         booked = credited_pips(invoice) >= least

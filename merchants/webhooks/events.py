@@ -4,6 +4,7 @@ The event, its place in the invoice's sequence and the promise to deliver it are
 transaction of the change. What was committed will be sent; what was not never happened.
 """
 
+from collections.abc import Sequence
 from datetime import UTC, datetime
 
 import msgspec
@@ -21,11 +22,13 @@ from merchants.documents.native import (
     payment_document,
 )
 from merchants.documents.refunds import RefundDocument, refund_document
-from merchants.documents.sums import sums_of
+from merchants.documents.sums import Sums
 from merchants.records.endpoints import Delivery, Endpoint
+from merchants.records.pots import given_by
 from merchants.records.refunds import Refund
 from merchants.records.states import DeliveryState
 from merchants.records.tables import Conversion, Credit, Event, Invoice, Payment
+from merchants.records.together import has_none, once
 from merchants.webhooks.event_types import EventType
 from merchants.webhooks.formats import FORMATS
 from settlement.orders.catalog import Catalog
@@ -61,9 +64,10 @@ def record(
 ) -> None:
     """Append one event of ``invoice``, and its delivery to each endpoint that wants it."""
     invoice.event_count += 1
+    given = () if has_none(invoice, "gifts") else given_by(session, (invoice.id,))[invoice.id]
     contents = _Contents(
         invoice.event_count,
-        invoice_summary(catalog, invoice, sums_of(session, catalog, (invoice.id,))[invoice.id]),
+        invoice_summary(catalog, invoice, Sums(given=given)),
         None if payment is None else payment_document(catalog, payment),
         None if conversion is None else conversion_summary(catalog, conversion),
         None if deposit is None else deposit_document(catalog, deposit),
@@ -75,7 +79,7 @@ def record(
     written = msgspec.json.encode(contents)
     event = Event(
         store_id=invoice.store_id,
-        invoice_id=invoice.id,
+        invoice=invoice,
         sequence=invoice.event_count,
         type=kind,
         webhook_id="msg_" + keccak256(f"{kind}:".encode() + written)[:16].hex(),
@@ -83,10 +87,7 @@ def record(
         body=msgspec.json.encode(_Body(kind, timestamp, contents)).decode(),
     )
     session.add(event)
-    wanted = select(Endpoint).where(
-        Endpoint.store_id == invoice.store_id, Endpoint.enabled, Endpoint.deleted_ns.is_(None)
-    )
-    for endpoint in session.scalars(wanted.order_by(Endpoint.created_ns, Endpoint.id)).all():
+    for endpoint in _told(session, invoice.store_id):
         if _is_wanted(endpoint, kind):
             session.add(
                 Delivery(
@@ -99,6 +100,15 @@ def record(
                     next_attempt_ns=now_ns,
                 )
             )
+
+
+def _told(session: Session, store_id: str) -> Sequence[Endpoint]:
+    """Return where a store is told."""
+    enabled = select(Endpoint).where(
+        Endpoint.store_id == store_id, Endpoint.enabled, Endpoint.deleted_ns.is_(None)
+    )
+    in_order = enabled.order_by(Endpoint.created_ns, Endpoint.id)
+    return once(session, ("told", store_id), lambda: session.scalars(in_order).all())
 
 
 def _is_wanted(endpoint: Endpoint, kind: EventType) -> bool:
