@@ -13,6 +13,7 @@ from gateway.api.x402.routes import X402Routes
 from gateway.http.clients import Clients
 from gateway.node.checkout_facts import facts_of
 from gateway.node.node import Stack
+from gateway.pages.authorize import authorize_router
 from gateway.pages.checkout import checkout_router, new_prices_of
 from gateway.pages.checkout_view import CheckoutPage
 from gateway.pages.claim_page import claim_router
@@ -43,6 +44,7 @@ def shop_routers(stack: Stack, public_url: str, network: str) -> list[APIRouter]
         greenfield_router(merchants, public_url, clients=clients),
         people_router(gate),
         dashboard_router(sandbox=settings.sandbox),
+        authorize_router(sandbox=settings.sandbox),
         claim_router(merchants.refunding.refunds, network),
         checkout_router(
             merchants.reader, checkout, clients=clients, requote=new_prices_of(merchants)

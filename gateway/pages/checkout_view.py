@@ -70,6 +70,7 @@ _STEP: Final[Mapping[Phase, int]] = {
     Phase.EXPIRED: 0,
     Phase.LATE: 1,
     Phase.SHORT: 1,
+    Phase.RETURNED: 1,
     Phase.SEEN: 1,
     Phase.INVALID: 1,
     Phase.CONVERTING: 3,
@@ -247,7 +248,7 @@ class CheckoutPage:
                     proof_url=f"/checkout/{invoice.id}/proof?{reading.query}",
                     back=_back(invoice, lang),
                 )
-            case Phase.LATE | Phase.SHORT | Phase.EXPIRED | Phase.INVALID:
+            case Phase.LATE | Phase.SHORT | Phase.RETURNED | Phase.EXPIRED | Phase.INVALID:
                 return self._fill(
                     lang,
                     "expired",
@@ -276,7 +277,8 @@ class CheckoutPage:
     def _new_price(self, checkout: Checkout, reading: Reading) -> Html:
         """Return a form that asks for a new price; it works without scripts."""
         lang = reading.language
-        if not self._facts.new_prices or checkout.phase is not Phase.EXPIRED:
+        anew = self._facts.new_prices and not checkout.is_closed
+        if not anew or checkout.phase is not Phase.EXPIRED:
             return Html("")
         action = escape(f"/checkout/{checkout.invoice.id}/new-price?{reading.query}")
         return Html(

@@ -12,7 +12,7 @@ from starlette.responses import HTMLResponse
 
 from gateway.pages.assets import PAGES, assets
 from gateway.pages.headers import headers
-from gateway.pages.render import fill
+from gateway.pages.render import Html, fill
 
 
 def dashboard_router(*, sandbox: bool) -> APIRouter:
@@ -22,10 +22,15 @@ def dashboard_router(*, sandbox: bool) -> APIRouter:
     @router.get("/dashboard")
     async def page() -> HTMLResponse:
         """Show the shell."""
-        text = fill(_shell(), version=assets().version, sandbox="yes" if sandbox else "no")
-        return HTMLResponse(text, headers=headers("no-cache"))
+        return HTMLResponse(shell(sandbox=sandbox), headers=headers("no-cache"))
 
     return router
+
+
+def shell(*, sandbox: bool, asks: str = "") -> Html:
+    """Return the page; ``asks`` is what an application asks its user for, empty for nothing."""
+    offered = "yes" if sandbox else "no"
+    return fill(_shell(), version=assets().version, sandbox=offered, asks=asks)
 
 
 @cache

@@ -14,12 +14,15 @@ CHART_LOGO_STYLE: Final = "'sha256-3pRED1tOXas1FXFoPb9TGCjmYe9XQsmO9OV23khV2nY='
 (CSSOM), which no policy stops."""
 
 
-def headers(cache_control: str, *, may_post: bool = False, styles: str = "") -> dict[str, str]:
+def headers(
+    cache_control: str, *, may_post: bool = False, styles: str = "", posts_to: str = ""
+) -> dict[str, str]:
     """Return the headers of a page, or of what belongs to it, that may be kept so long; only one
-    that ``may_post`` sends forms, and to us alone; ``styles`` are hashes of style elements."""
+    that ``may_post`` sends forms, and to us alone, or to the one origin that it ``posts_to``;
+    ``styles`` are hashes of style elements."""
     policy = POLICY.format(styles=f" {styles}" if styles else "")
     return {
-        "Content-Security-Policy": policy + ("'self'" if may_post else "'none'"),
+        "Content-Security-Policy": policy + (posts_to or ("'self'" if may_post else "'none'")),
         "X-Content-Type-Options": "nosniff",
         "Referrer-Policy": "no-referrer",
         "Cache-Control": cache_control,

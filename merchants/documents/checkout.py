@@ -12,6 +12,7 @@ from typing import Final, NamedTuple
 from merchants.documents.native import InvoiceDocument
 from merchants.documents.refunds import RefundDocument
 from merchants.documents.sums import Sums
+from merchants.records.amounts import pips_of_decimal
 from merchants.records.refunds import RefundState
 from merchants.records.states import InvoiceException, InvoiceState, PaymentState
 
@@ -33,12 +34,20 @@ class Phase(StrEnum):
     """Something came late or in part, and was not weighed yet."""
     SHORT = "short"
     """It was weighed, and is not enough."""
+    RETURNED = "returned"
+    """It did not pay, and all of it is given back."""
     EXPIRED = "expired"
     INVALID = "invalid"
 
 
 ENDED: Final = (Phase.SETTLED, Phase.INVALID)
 """Nothing more is expected. An expired invoice still waits for a late payment."""
+
+GIVEN_BACK: Final = (RefundState.AWAITING_PAYMENT, RefundState.IN_PROGRESS, RefundState.COMPLETED)
+"""States of a refund that the shop has agreed to."""
+
+DUST_SHARE: Final = 1_000
+"""What is less than one part in so many of the price makes no difference to what is said."""
 
 PAYABLE: Final = (Phase.WAITING, Phase.PARTIAL)
 """While there is an address to pay to."""
@@ -97,6 +106,8 @@ class Checkout(NamedTuple):
     claimable: tuple[RefundDocument, ...]
     confirmations: int
     confirmations_required: int
+    is_closed: bool = False
+    """Whether the shop is: it answers nobody and makes no new price."""
 
 
 def said(key: str, **values: Fact) -> Saying:
@@ -110,9 +121,11 @@ def checkout_of(
     shop: str,
     account: str,
     confirmations_required: int,
+    *,
+    is_closed: bool = False,
 ) -> Checkout:
     """Return what to show for ``invoice``; ``sums`` are of all its conversions, of which the
-    document has the newest only."""
+    document has the newest only. ``is_closed`` says that of the shop."""
     phase = phase_of(invoice, sums)
     confirmations = min(
         (p.confirmations for p in invoice.payments if p.status is not PaymentState.ORPHANED),
@@ -123,13 +136,18 @@ def checkout_of(
         shop=shop,
         account=account,
         phase=phase,
-        sayings=(*_sayings(invoice, sums, phase), *_strays(invoice, phase)),
+        sayings=(
+            *_sayings(invoice, sums, phase, is_closed=is_closed),
+            *_strays(invoice, phase),
+            *_returns(invoice),
+        ),
         price=_price(invoice),
         received=_received(invoice),
         offers=offers_of(invoice),
         claimable=tuple(r for r in invoice.refunds if r.receiver is None and r.status in OPEN),
         confirmations=min(confirmations, confirmations_required),
         confirmations_required=confirmations_required,
+        is_closed=is_closed,
     )
 
 
@@ -157,6 +175,8 @@ def phase_of(invoice: InvoiceDocument, sums: Sums) -> Phase:
             return Phase.WAITING if invoice.received == "0" else Phase.PARTIAL
         case InvoiceState.PROCESSING:
             return Phase.SEEN
+        case InvoiceState.EXPIRED if _given_back(invoice) and _is_dust(invoice):
+            return Phase.RETURNED
         case InvoiceState.EXPIRED if invoice.received == "0":
             return Phase.EXPIRED
         case InvoiceState.EXPIRED:
@@ -169,7 +189,9 @@ def phase_of(invoice: InvoiceDocument, sums: Sums) -> Phase:
             return Phase.SETTLED
 
 
-def _sayings(invoice: InvoiceDocument, sums: Sums, phase: Phase) -> tuple[Saying, ...]:
+def _sayings(
+    invoice: InvoiceDocument, sums: Sums, phase: Phase, *, is_closed: bool
+) -> tuple[Saying, ...]:
     received = _received(invoice)
     match phase:
         case Phase.WAITING:
@@ -189,7 +211,11 @@ def _sayings(invoice: InvoiceDocument, sums: Sums, phase: Phase) -> tuple[Saying
         case Phase.SHORT:
             short = Money(invoice.short, invoice.settle_token, is_price=True)
             weighed = said("say_short", received=received, short=short)
-            return (weighed, said("say_short_keep"))
+            return (weighed, said("say_shop_closed" if is_closed else "say_short_keep"))
+        case Phase.RETURNED:
+            return (said("say_returned", received=_given_back(invoice)),)
+        case Phase.EXPIRED if is_closed:
+            return (said("say_shop_closed"),)
         case Phase.EXPIRED:
             return (said("say_expired"), said("say_ask_shop"))
         case Phase.INVALID:
@@ -203,6 +229,7 @@ def _price(invoice: InvoiceDocument) -> Money:
 def _received(invoice: InvoiceDocument) -> tuple[Money, ...]:
     """Return what came, in the tokens that it came in."""
     came = [Money(one.received, one.token) for one in invoice.options if one.received != "0"]
+    came += [Money(one.counted, one.token) for one in invoice.others if one.counted != "0"]
     return tuple(came) or (Money("0", invoice.options[0].token),)
 
 
@@ -221,16 +248,47 @@ def _beside(invoice: InvoiceDocument) -> tuple[Saying, ...]:
     return ()
 
 
+def _given_back(invoice: InvoiceDocument) -> tuple[Money, ...]:
+    """Return what goes back of what was to pay, by the store's policy or by its word."""
+    options = {option.token for option in invoice.options}
+    given = [one for one in invoice.refunds if one.status in GIVEN_BACK]
+    return tuple(Money(one.of_amount, one.of_token) for one in given if one.of_token in options)
+
+
+def _is_dust(invoice: InvoiceDocument) -> bool:
+    """Return whether what came and does not go back is next to nothing."""
+    received, price = pips_of_decimal(invoice.received), pips_of_decimal(invoice.price)
+    return received is not None and price is not None and received * DUST_SHARE <= price
+
+
+def _returns(invoice: InvoiceDocument) -> tuple[Saying, ...]:
+    """Say what goes back, and what has gone."""
+    given = [one for one in invoice.refunds if one.status in GIVEN_BACK]
+    gone = [one for one in given if one.status is RefundState.COMPLETED]
+    going = [one for one in given if one.status is not RefundState.COMPLETED]
+    return tuple(
+        said(key, back=tuple(Money(one.amount, one.token) for one in some))
+        for key, some in (("say_giving_back", going), ("say_gave_back", gone))
+        if some
+    )
+
+
 def _strays(invoice: InvoiceDocument, phase: Phase) -> tuple[Saying, ...]:
-    """Say that another token came, which does not pay and is not lost, or that something left."""
-    if phase not in (*PAYABLE, Phase.LATE, Phase.SHORT, Phase.EXPIRED):
+    """Say that another token came, what it counts or that it does not, or that something left."""
+    if phase not in (*PAYABLE, Phase.LATE, Phase.SHORT, Phase.RETURNED, Phase.EXPIRED):
         return ()
     strays, accepted = [], tuple(option.token for option in invoice.options)
     gone = [p for p in invoice.payments if p.status is PaymentState.ORPHANED]
+    counted = [one for one in invoice.others if one.counted != "0"]
     others = {p.token for p in invoice.payments if p not in gone} - set(accepted)
+    others -= {one.token for one in counted}
+    back = others & {one.of_token for one in invoice.refunds if one.status in GIVEN_BACK}
     if gone:
         strays.append(said("say_lost_part"))
-    if others:
-        tokens = tuple(sorted(others))
-        strays.append(said("say_other_token", tokens=tokens, accepted=accepted))
+    for one in counted:
+        worth = Money(one.worth, invoice.settle_token, is_price=True)
+        strays.append(said("say_other_counted", came=Money(one.counted, one.token), worth=worth))
+    for key, tokens in (("say_other_token", others - back), ("say_other_token_back", back)):
+        if tokens:
+            strays.append(said(key, tokens=tuple(sorted(tokens)), accepted=accepted))
     return tuple(strays)

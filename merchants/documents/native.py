@@ -20,8 +20,10 @@ from merchants.documents.sums import Sums
 from merchants.records import shares, terms
 from merchants.records.amounts import decimal_of, decimal_of_pips, hex_of, raw_covering
 from merchants.records.options import Option
+from merchants.records.others import Other, others_of
 from merchants.records.pots import Given
 from merchants.records.refunds import Refund
+from merchants.records.spread import spread_ppm
 from merchants.records.states import ConversionState, InvoiceException, InvoiceState, PaymentState
 from merchants.records.tables import Conversion, Credit, Event, Fill, Invoice, Payment
 from settlement.orders.catalog import Catalog, Market, Token
@@ -71,7 +73,9 @@ class ConversionSummary(msgspec.Struct, frozen=True):
     """One sale: of ``amount`` tokens ``sold`` brought ``proceeds``, of which ``net`` remains.
 
     ``gathered`` of it were too little for an order and wait to be sold with others. A sale
-    ``from_pot`` is one of what several invoices gave; ``net`` is shared over them.
+    ``from_pot`` is one of what several invoices gave; ``net`` is shared over them. ``at_middle`` is
+    what ``sold`` would have brought at the middle of the book when it was sold, ``spread_ppm`` by
+    how many millionths it brought less (negative: more); both null where the book had no two sides.
     """
 
     id: str
@@ -87,6 +91,8 @@ class ConversionSummary(msgspec.Struct, frozen=True):
     net: str
     attempts: int
     reason: str
+    at_middle: str | None
+    spread_ppm: int | None
 
 
 class ConversionDocument(ConversionSummary, frozen=True):
@@ -123,6 +129,22 @@ class OptionDocument(msgspec.Struct, frozen=True):
     expected: Expected
 
 
+class OtherDocument(msgspec.Struct, frozen=True):
+    """A token that the invoice was not offered in, and that came.
+
+    ``received`` and ``counted`` are in ``token``; ``worth`` is what so much of it as counts pays of
+    the price, in the invoice's ``settle_token``: what it sold for when it was seen final. ``why``
+    says why the rest pays nothing; it is empty while that waits for its confirmations.
+    """
+
+    token: str
+    token_address: str
+    received: str
+    counted: str
+    worth: str
+    why: str
+
+
 class Exchanged(msgspec.Struct, frozen=True):
     """What one of ``currency`` was worth in the settle token, by whom, when in unix seconds."""
 
@@ -155,7 +177,8 @@ class InvoiceSummary(msgspec.Struct, frozen=True):
 
     The shop asked for ``amount`` of ``currency``; that is ``price`` in ``settle_token``, by ``fx``
     where the two differ. ``received``, ``remaining``, ``over``, ``short`` and ``net`` are in
-    ``settle_token``: ``received`` is how much of the price is paid, by the options' own rates;
+    ``settle_token``: ``received`` is how much of the price is paid, by the options' own rates and
+    by what ``others`` are worth;
     ``over`` what came on top; ``short`` how much too little it was worth when it was weighed, if it
     came late or in part; ``net`` what conversions, and shares of them, have brought so far after
     fees. ``gathered`` is what is less than a lot, or than the market's least order. Times are unix
@@ -173,6 +196,7 @@ class InvoiceSummary(msgspec.Struct, frozen=True):
     price: str
     fx: Exchanged | None
     options: list[OptionDocument]
+    others: list[OtherDocument]
     deposit_address: str
     ref: str
     received: str
@@ -271,6 +295,7 @@ def conversion_summary(catalog: Catalog, conversion: Conversion) -> ConversionSu
     """Return a conversion without its fills."""
     market = terms.market_of(catalog, conversion.market)
     proceeds, fee = conversion.proceeds_pips, conversion.fee_pips
+    is_compared = 0 < conversion.compared_pips == proceeds
     return ConversionSummary(
         id=conversion.id,
         status=conversion.state,
@@ -285,6 +310,8 @@ def conversion_summary(catalog: Catalog, conversion: Conversion) -> ConversionSu
         net=decimal_of_pips(proceeds - fee),
         attempts=conversion.attempts,
         reason=conversion.reason,
+        at_middle=decimal_of_pips(conversion.at_middle_pips) if is_compared else None,
+        spread_ppm=spread_ppm(conversion.at_middle_pips, proceeds) if is_compared else None,
     )
 
 
@@ -323,6 +350,20 @@ def option_document(catalog: Catalog, invoice: Invoice, option: Option) -> Optio
     )
 
 
+def other_document(catalog: Catalog, other: Other) -> OtherDocument:
+    """Return what came of a token that was not offered as shops see it."""
+    token = listed(catalog.token_by_address(other.token))
+    counted = shares.counted_pips(other)
+    return OtherDocument(
+        token=token.symbol,
+        token_address=hex_of(token.address),
+        received=decimal_of_pips(other.came_pips),
+        counted=decimal_of_pips(counted),
+        worth=decimal_of_pips(other.worth_of(counted)),
+        why=other.why,
+    )
+
+
 def _remaining(invoice: Invoice) -> int:
     if invoice.state is InvoiceState.SETTLED:
         return 0
@@ -351,6 +392,7 @@ def invoice_summary(catalog: Catalog, invoice: Invoice, sums: Sums) -> InvoiceSu
         price=decimal_of_pips(invoice.amount_pips),
         fx=_exchanged(invoice),
         options=[option_document(catalog, invoice, option) for option in invoice.options],
+        others=[other_document(catalog, other) for other in others_of(invoice)],
         deposit_address=checksum_address(invoice.deposit_address),
         ref=hex_of(invoice.ref),
         received=decimal_of_pips(received),

@@ -19,7 +19,13 @@ from merchants.people.roles import CHANGE_PAYOUT, MANAGE_TEAM, Person
 from merchants.records.database import reading, transaction
 from merchants.records.people import Passkey, StepUp, User
 from merchants.records.rejection import Rejection
-from merchants.stores.scopes import MODIFY_SETTINGS, MODIFY_WEBHOOKS
+from merchants.stores.scopes import (
+    CLOSE_STORE,
+    CREATE_UNAPPROVED_PULL_PAYMENTS,
+    MANAGE_PAYOUTS,
+    MODIFY_SETTINGS,
+    MODIFY_WEBHOOKS,
+)
 
 NS: Final = 10**9
 LIFE_S: Final = 300
@@ -44,7 +50,16 @@ class Terms(NamedTuple):
 ACTIONS: Final[dict[str, Terms]] = {
     "payout.change": Terms(CHANGE_PAYOUT, is_strong=True),
     "api-key.create": Terms(MODIFY_SETTINGS, is_strong=True),
+    "api-key.rotate": Terms(MODIFY_SETTINGS, is_strong=True),
+    "api-key.authorize": Terms(MODIFY_SETTINGS, is_strong=True),
     "webhook-secret.rotate": Terms(MODIFY_WEBHOOKS, is_strong=True),
+    "store.close": Terms(CLOSE_STORE, is_strong=True),
+    "webhook.create": Terms(MODIFY_WEBHOOKS, is_strong=False),
+    "webhook.change": Terms(MODIFY_WEBHOOKS, is_strong=False),
+    "webhook.delete": Terms(MODIFY_WEBHOOKS, is_strong=False),
+    "refund.create": Terms(CREATE_UNAPPROVED_PULL_PAYMENTS, is_strong=False),
+    "refund.approve": Terms(MANAGE_PAYOUTS, is_strong=False),
+    "refund.mark-paid": Terms(MANAGE_PAYOUTS, is_strong=False),
     "policy.change": Terms(MODIFY_SETTINGS, is_strong=False),
     "exceptions.change": Terms(MODIFY_SETTINGS, is_strong=False),
     "invitation.create": Terms(MANAGE_TEAM, is_strong=True),

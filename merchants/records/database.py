@@ -16,12 +16,14 @@ from sqlalchemy.orm import Session
 from engine.journal.reader import Position
 from merchants.records import (
     api_keys,
+    applications,
     endpoints,
     exception_policies,
     grants,
     invoice_notes,
     movements,
     options,
+    others,
     pay_buttons,
     people,
     policies,
@@ -37,12 +39,14 @@ CURSOR_ROW: Final = 1
 
 ROOMS: Final = (
     api_keys,
+    applications,
     endpoints,
     exception_policies,
     grants,
     invoice_notes,
     movements,
     options,
+    others,
     pay_buttons,
     people,
     policies,

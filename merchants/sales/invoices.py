@@ -13,7 +13,7 @@ import msgspec
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from engine.types import PIPS_PER_TOKEN, PPM, Outcome
+from engine.types import Outcome
 from merchants.documents.native import LeftOut, listed
 from merchants.records.amounts import decimal_of_pips
 from merchants.records.exception_policies import (
@@ -23,6 +23,7 @@ from merchants.records.exception_policies import (
     keep_all,
 )
 from merchants.records.options import option_of
+from merchants.records.others import other_of
 from merchants.records.refunds import Refund, RefundState
 from merchants.records.rejection import Rejection
 from merchants.records.shares import (
@@ -31,6 +32,7 @@ from merchants.records.shares import (
     credited_pips,
     received_pips,
     timely_pips,
+    ways_of,
 )
 from merchants.records.states import (
     EXCEPTION_EDGES,
@@ -39,38 +41,36 @@ from merchants.records.states import (
     InvoiceState,
     moved,
 )
-from merchants.records.tables import Invoice, Store
-from merchants.records.together import TOGETHER
+from merchants.records.tables import Credit, Invoice, Store
 from merchants.records.turns import Turn
 from merchants.sales.adopted import was_sold
-from merchants.sales.arrivals import DUST_SHARE, Arrivals, Deposit
+from merchants.sales.arrivals import Arrivals, Deposit
 from merchants.sales.asked import InvoiceRequest, Sources, asked_of, why_malformed
 from merchants.sales.conversions import NOTHING, Conversions
 from merchants.sales.exceptions import OpensRefunds, Returns
 from merchants.sales.offers import Offered, Offers, why_of
+from merchants.sales.others import Others
 from merchants.sales.reference_prices import NoPrice
+from merchants.sales.sweeps import Sweeps
+from merchants.sales.tolerance import (
+    DUST_SHARE,
+    SWEEP_LEAST_PIPS,
+    dust_pips,
+    is_all_dust,
+    least_pips,
+    tolerated_pips,
+)
+from merchants.stores.closing import why_shut
 from merchants.webhooks import events
 from merchants.webhooks.event_types import EventType
 from settlement.ports import ExchangePort, SettlementPort, Transfer
-from settlement.protocol.deposit_address import SweepPlace
 from settlement.protocol.eip712 import keccak256
-
-SWEEP_RETRY_NS: Final = 600 * 10**9
-"""A sweep that brought nothing (its transfer was orphaned, a fee spike) is asked for again, each
-time after twice as long."""
-
-SWEEP_DOUBLINGS_MAX: Final = 8
 
 JUDGE_RETRY_NS: Final = 10 * 10**9
 """What came late waits for a price to be weighed at; it is asked for again so often."""
 
 FINALITY_LIMIT_NS: Final = 24 * 3600 * 10**9
 """How long an invoice may stay processing before it is called invalid."""
-
-SWEEP_LEAST_PIPS: Final = 10**7
-"""What must lie at an address to be worth the gas of a sweep, in quote pips: ten cents. What pays
-an invoice in full is swept whatever it is: that is once, and no invoice is paid by less than this.
-"""
 
 LEAST: Final = decimal_of_pips(SWEEP_LEAST_PIPS)
 
@@ -120,15 +120,19 @@ class Invoices:
         self._confirmations_required = confirmations_required
         self._returns = Returns(refunds)
         self._offers = Offers(exchange, sources.prices)
-        self._arrivals = Arrivals(exchange.catalog, confirmations_required * BLOCK_NS)
+        self._arrivals = Arrivals(
+            exchange.catalog, confirmations_required * BLOCK_NS, confirmations_required
+        )
+        self._others = Others(exchange, sources.prices, self._offers)
+        self.sweeps = Sweeps(exchange, settlement, sources.prices, self._arrivals)
 
     def create(
         self, session: Session, store: Store, request: InvoiceRequest, now_ns: int
     ) -> Invoice | Rejection:
-        """Price ``request``. Rejects MALFORMED, also for less than a sweep is worth, UNKNOWN_TOKEN,
-        NO_QUOTE, and CANNOT_SELL where the session key could not sell what would come; and as
-        IDEMPOTENCY_CONFLICT a second invoice of an order that may have one."""
-        malformed = why_malformed(request)
+        """Price ``request``. Rejects INVOICE_CLOSED for a store that takes none now, MALFORMED,
+        also for less than a sweep is worth, UNKNOWN_TOKEN, NO_QUOTE, CANNOT_SELL where the key
+        could not sell what would come, IDEMPOTENCY_CONFLICT a second one of an order."""
+        malformed = why_malformed(request) or why_shut(store)
         if malformed is not None:
             return malformed
         settle = listed(self._exchange.catalog.token_by_address(store.settle))
@@ -184,6 +188,8 @@ class Invoices:
             credits=[],
             conversions=[],
             gifts=[],
+            other_count=0,
+            others=[],
         )
         session.add(invoice)
         self._record(session, invoice, EventType.INVOICE_CREATED, now_ns)
@@ -210,6 +216,7 @@ class Invoices:
         invoice.left_out = _written(offered)
         invoice.expires_ns = now_ns + invoice.store.lifetime_s * 10**9
         invoice.requotes += 1
+        self._others.start_anew(session, invoice)
         invoice.short_pips, invoice.judge_at_ns = 0, None
         self._go(session, invoice, InvoiceState.NEW, EventType.INVOICE_REQUOTED, now_ns)
         self._move_on(session, invoice, now_ns)
@@ -217,6 +224,9 @@ class Invoices:
 
     def _why_not_anew(self, session: Session, invoice: Invoice, now_ns: int) -> str:
         """Return why an invoice gets no new price; empty if it may."""
+        shut = why_shut(invoice.store)
+        if shut is not None:
+            return shut.detail["why"]
         if invoice.state is not InvoiceState.EXPIRED:
             return "only what has expired gets a new price"
         if invoice.requotes >= REQUOTES_MAX:
@@ -291,20 +301,30 @@ class Invoices:
         if credit is None:
             return
         invoice.sweep_tries = 0
-        pays = option_of(invoice, deposit.token) is not None
-        if pays and invoice.state is not InvoiceState.SETTLED:
+        if invoice.state is not InvoiceState.SETTLED:
             invoice.judge_at_ns = now_ns
-        if not pays and not self._is_dust(invoice, deposit):
-            kind, catalog = EventType.INVOICE_OTHER_TOKEN, self._exchange.catalog
-            events.record(session, catalog, invoice, kind, now_ns, deposit=credit)
-            if exception_policy_of(session, invoice.store_id).other_token is RETURN:
-                why = "it is of a token that was not asked for"
-                self._returns.all_of(session, invoice, [deposit.token], why, now_ns)
+        if option_of(invoice, deposit.token) is None:
+            self._take_other(session, invoice, credit, now_ns)
         self._move_on(session, invoice, now_ns)
 
-    def _is_dust(self, invoice: Invoice, deposit: Deposit) -> bool:
-        token = listed(self._exchange.catalog.token_by_address(deposit.token))
-        return self._arrivals.is_dust(invoice, token.address, token.raw_of(deposit.amount_pips))
+    def _take_other(self, session: Session, invoice: Invoice, credit: Credit, now_ns: int) -> None:
+        """Tell of money that was not asked for, and give it back where the store's policy says so
+        and nothing of it has counted."""
+        if self._others.is_dust(invoice, credit.token, credit.amount_pips):
+            return
+        kind, catalog = EventType.INVOICE_OTHER_TOKEN, self._exchange.catalog
+        events.record(session, catalog, invoice, kind, now_ns, deposit=credit)
+        other = other_of(invoice, credit.token)
+        has_counted = other is not None and other.valued_pips > 0
+        policy = exception_policy_of(session, invoice.store_id)
+        if policy.other_token is RETURN and not has_counted:
+            why = "it is of a token that was not asked for"
+            self._returns.all_of(session, invoice, [credit.token], why, now_ns)
+
+    def value_due(self, session: Session, now_ns: int, turn: Turn) -> None:
+        """Look again for the price of other tokens that came and had none."""
+        for invoice in self._others.due(session, now_ns, turn):
+            self._move_on(session, invoice, now_ns)
 
     def expire_due(self, session: Session, now_ns: int, turn: Turn) -> None:
         """Expire what was not paid in time, and give up on what never became final."""
@@ -323,25 +343,12 @@ class Invoices:
             self._go(session, invoice, InvoiceState.INVALID, EventType.INVOICE_INVALID, now_ns)
             self._move_on(session, invoice, now_ns)
 
-    def sweep_due(self, session: Session, now_ns: int, turn: Turn) -> None:
-        """Ask for the sweeps that are due; again later while what they move is not booked."""
-        due = select(Invoice).where(Invoice.sweep_at_ns <= now_ns).options(*TOGETHER)
-        places: list[SweepPlace] = []
-        for invoice in turn.rows(session, due):
-            tokens = self._worth_sweeping(invoice, self._arrivals.count(invoice))
-            places += [SweepPlace(invoice.wallet, invoice.ref, token) for token in tokens]
-            wait_ns = SWEEP_RETRY_NS << min(invoice.sweep_tries, SWEEP_DOUBLINGS_MAX)
-            invoice.sweep_at_ns = now_ns + wait_ns
-            invoice.sweep_tries += 1
-        if places:
-            self._settlement.enqueue_sweeps(places)
-
     def judge_due(self, session: Session, now_ns: int, turn: Turn) -> None:
         """Weigh what came late or in part, once for all that is booked, as soon as there is a
         price; later only if more comes: a price that rises afterwards pays nobody's invoice."""
         due = select(Invoice).where(Invoice.judge_at_ns <= now_ns, Invoice.state.in_(_AWAY))
         for invoice in turn.rows(session, due):
-            worth = self._worth(invoice, now_ns)
+            worth = self._worth(session, invoice, now_ns)
             short = max(0, invoice.amount_pips - worth.pips)
             policy = exception_policy_of(session, invoice.store_id)
             if was_sold(session, invoice):
@@ -388,8 +395,8 @@ class Invoices:
 
     def _gave_back(self, session: Session, invoice: Invoice, why: str, now_ns: int) -> bool:
         """Give back by policy all that came in the options; return whether anything is."""
-        tokens = [option.token for option in invoice.options]
-        is_done = not _is_all_dust(invoice) and self._returns.all_of(
+        tokens = [way.token for way in ways_of(invoice)]
+        is_done = not is_all_dust(invoice) and self._returns.all_of(
             session, invoice, tokens, why, now_ns
         )
         if is_done:
@@ -399,7 +406,7 @@ class Invoices:
     def _requoted(self, session: Session, invoice: Invoice, now_ns: int) -> bool:
         """Make a new price by policy; return whether there is one. Once by itself: whoever pays a
         little again and again chooses no price."""
-        if invoice.requotes or _is_all_dust(invoice):
+        if invoice.requotes or is_all_dust(invoice):
             return False
         if self.requote(session, invoice, now_ns) is not None:
             return False
@@ -411,16 +418,16 @@ class Invoices:
         self, session: Session, invoice: Invoice, short_pips: int, now_ns: int
     ) -> None:
         """Say how much is missing; dust, which anybody may send, neither is nor changes it."""
-        is_dust = _is_all_dust(invoice)
+        is_dust = is_all_dust(invoice)
         if invoice.short_pips:
             is_dust = abs(invoice.short_pips - short_pips) * DUST_SHARE < invoice.amount_pips
         if not is_dust:
             invoice.short_pips = short_pips
             self._record(session, invoice, EventType.INVOICE_SHORT, now_ns)
 
-    def _worth(self, invoice: Invoice, now_ns: int) -> _Worth:
+    def _worth(self, session: Session, invoice: Invoice, now_ns: int) -> _Worth:
         """Return the sale of what is booked and not given back, at prices that count."""
-        worth, ticks, is_whole = 0, {}, True
+        worth, ticks, is_whole = self._others.weigh(session, invoice, now_ns)
         for option in invoice.options:
             if option.token == invoice.settle:
                 worth += booked_pips(option)
@@ -441,6 +448,7 @@ class Invoices:
     def _move_on(self, session: Session, invoice: Invoice, now_ns: int) -> None:
         """Take every edge that what came now allows."""
         lying = self._arrivals.count(invoice)
+        self._others.value(session, invoice, now_ns)
         least = least_pips(invoice)
         full = received_pips(invoice) >= least
         booked = credited_pips(invoice) >= least
@@ -467,7 +475,7 @@ class Invoices:
             self._report_over(session, invoice, now_ns)
             returned = self._return_over(session, invoice, now_ns)
             self._conversions.open(session, invoice, now_ns, returned=returned)
-        self._plan_sweep(invoice, lying, now_ns)
+        self.sweeps.plan(invoice, lying, now_ns)
 
     def _go(
         self, session: Session, invoice: Invoice, state: InvoiceState, kind: EventType, now_ns: int
@@ -481,23 +489,23 @@ class Invoices:
     def _report_over(self, session: Session, invoice: Invoice, now_ns: int) -> None:
         """Say that more came after it was settled; dust is gathered before it is worth a word."""
         over = received_pips(invoice) - invoice.amount_pips
-        if over - invoice.over_pips > _dust_pips(invoice):
+        if over - invoice.over_pips > dust_pips(invoice):
             invoice.over_pips = over
             self._record(session, invoice, EventType.INVOICE_PAID_OVER, now_ns)
 
     def _return_over(self, session: Session, invoice: Invoice, now_ns: int) -> Mapping[bytes, int]:
         """Give back what is over where the store's policy says so; return how much, by token. Not
         of what was weighed late: at its quotes nobody knows what was over."""
-        if invoice.late or received_pips(invoice) - invoice.amount_pips <= _dust_pips(invoice):
+        if invoice.late or received_pips(invoice) - invoice.amount_pips <= dust_pips(invoice):
             return NOTHING
         if exception_policy_of(session, invoice.store_id).over is not RETURN:
             return NOTHING
         unsold = self._conversions.unsold_pips(session, invoice)
-        return self._returns.over(session, invoice, unsold, _dust_pips(invoice), now_ns)
+        return self._returns.over(session, invoice, unsold, dust_pips(invoice), now_ns)
 
     def _classify(self, invoice: Invoice) -> None:
         """Say how what came in differs from what was asked. Dust makes no difference."""
-        received, dust = received_pips(invoice), _dust_pips(invoice)
+        received, dust = received_pips(invoice), dust_pips(invoice)
         exception = InvoiceException.NONE
         if invoice.state in (InvoiceState.PROCESSING, InvoiceState.SETTLED):
             if invoice.late:
@@ -509,39 +517,6 @@ class Invoices:
         if exception is not invoice.exception:
             invoice.exception = moved(EXCEPTION_EDGES, invoice.exception, exception)
 
-    def _plan_sweep(self, invoice: Invoice, lying: dict[bytes, int], now_ns: int) -> None:
-        """An open invoice waits for the rest of its payment: one sweep costs less than two."""
-        waits = invoice.state is InvoiceState.NEW
-        if waits or not self._worth_sweeping(invoice, lying):
-            invoice.sweep_at_ns = None
-        elif invoice.sweep_at_ns is None:
-            invoice.sweep_at_ns = now_ns
-
-    def _worth_sweeping(self, invoice: Invoice, lying: dict[bytes, int]) -> list[bytes]:
-        """Return the tokens at the invoice's address that are worth the gas. Dust waits there: it
-        is swept with whatever comes on top of it."""
-        completes = invoice.state is InvoiceState.PROCESSING
-        return [
-            token
-            for token, pips in sorted(lying.items())
-            if (completes and option_of(invoice, token) is not None)
-            or self._quote_pips(invoice, token, pips) >= SWEEP_LEAST_PIPS
-        ]
-
-    def _quote_pips(self, invoice: Invoice, token: bytes, pips: int) -> int:
-        """Return about what an amount of any token is worth; pips of a token without a price here
-        count like the quote's."""
-        option = option_of(invoice, token)
-        if option is not None:
-            return pips * option.rate_pips // PIPS_PER_TOKEN
-        market = self._exchange.catalog.market_of_pair(token, invoice.settle)
-        ticks = None
-        if market is not None:
-            ticks = self._prices.traded_ticks(market, 1, self._exchange.now_ns())
-        if market is None or ticks is None:
-            return pips
-        return market.quote_pips(pips, ticks) // market.lot_pips
-
     def _record(
         self,
         session: Session,
@@ -550,28 +525,6 @@ class Invoices:
         now_ns: int,
     ) -> None:
         events.record(session, self._exchange.catalog, invoice, kind, now_ns)
-
-
-def tolerated_pips(invoice: Invoice) -> int:
-    """Return how many quote pips may be missing of the price; what is left is worth a sweep."""
-    store = invoice.store
-    share = invoice.amount_pips * store.tolerance_ppm // PPM
-    most = max(0, invoice.amount_pips - SWEEP_LEAST_PIPS)
-    return min(max(share, store.tolerance_pips), most)
-
-
-def least_pips(invoice: Invoice) -> int:
-    """Return how much of the price pays for it in time."""
-    return invoice.amount_pips - tolerated_pips(invoice)
-
-
-def _dust_pips(invoice: Invoice) -> int:
-    return max(tolerated_pips(invoice), invoice.amount_pips // DUST_SHARE)
-
-
-def _is_all_dust(invoice: Invoice) -> bool:
-    """Return whether no more is booked than anybody may send: it opens nothing."""
-    return credited_pips(invoice) * DUST_SHARE < invoice.amount_pips
 
 
 def _written(offered: Offered) -> str:

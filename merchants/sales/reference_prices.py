@@ -20,7 +20,7 @@ import msgspec
 
 from engine.events import BustedTrade, EventKind
 from engine.log_entries import Committed, EventRow
-from engine.types import PPM, PRICE_MAX, Outcome, Side
+from engine.types import MONEY_MAX, PPM, PRICE_MAX, Outcome, Side
 from merchants.sales import pricing
 from merchants.sales.depth import Aged, AgedBook, BookMemory
 from merchants.sales.pricing import Level, Quote
@@ -188,6 +188,16 @@ class Prices:
         if ceiling is None:
             return NoPrice.UNTRADED
         return pricing.quote_base(market, bids.levels(ceiling), base_pips) or NoPrice.SHALLOW
+
+    def at_middle_pips(self, market: Market, lots: int) -> int | None:
+        """Return what ``lots`` would bring in the middle of the book as it stands, whoever's it is;
+        None where it has no two sides, or that is more than there may be."""
+        book, _ = self._of(market.number)
+        bid, ask = book.best(Side.BUY), book.best(Side.SELL)
+        if bid is None or ask is None:
+            return None
+        pips = market.quote_pips(lots, bid + ask) // 2
+        return pips if pips <= MONEY_MAX else None
 
     def held(self, market: Market) -> TapeMemory:
         """Return what is remembered of a market's trades and middles, as it is now."""

@@ -33,6 +33,7 @@ from merchants.records.tables import Credit, Invoice, Payment
 from merchants.records.turns import Turn
 from merchants.sales.reference_prices import Prices
 from merchants.sales.refund_amounts import (
+    Preview,
     RefundAmounts,
     Wanted,
     booked_pips,
@@ -218,6 +219,20 @@ class Refunds:
             why = "more than one token came: say which is given back"
             return Rejection(Outcome.UNKNOWN_TOKEN, {"why": why})
         return Wanted(address, request.variant, request.deduct_ppm, request.custom_pips, custom)
+
+    def preview(self, store_id: str, invoice_id: str, symbol: str) -> Preview | Rejection:
+        """Return what refunds of a token would come to. Rejects NOT_FOUND, and UNKNOWN_TOKEN for
+        one that the invoice did not ask for and that did not come."""
+        token = self._exchange.catalog.token(symbol)
+        with reading(self._database) as session:
+            invoice = session.get(Invoice, invoice_id)
+            if invoice is None or invoice.store_id != store_id:
+                return Rejection(Outcome.NOT_FOUND, {"invoice": invoice_id})
+            known = {option.token for option in invoice.options}
+            known |= set(booked_tokens(session, invoice_id))
+            if token is None or token.address not in known:
+                return Rejection(Outcome.UNKNOWN_TOKEN, {"token": symbol})
+            return self._amounts.preview(session, invoice, token.address)
 
     def _only_token(self, session: Session, invoice: Invoice) -> bytes | None:
         """Return the token that came, where it is one; the invoice's where none did."""

@@ -1,11 +1,13 @@
 """How does a change of state become something the shop is told, exactly once in our rows?
 
-The event, its place in the invoice's sequence and the promise to deliver it are written in the
-transaction of the change. What was committed will be sent; what was not never happened.
+The event, its place in the sequence of its invoice, or of its store (``store_events.py``), and the
+promise to deliver it are written in the transaction of the change. What was committed will be sent;
+what was not never happened.
 """
 
 from collections.abc import Sequence
 from datetime import UTC, datetime
+from typing import NamedTuple
 
 import msgspec
 from sqlalchemy import select
@@ -47,7 +49,20 @@ class _Contents(msgspec.Struct, frozen=True, omit_defaults=True):
 class _Body(msgspec.Struct, frozen=True, rename={"contents": "data"}):
     type: EventType
     timestamp: str
-    contents: _Contents
+    contents: msgspec.Raw
+
+
+class Place(NamedTuple):
+    """Of what an event is, and which of its events."""
+
+    store_id: str
+    invoice_id: str | None
+    sequence: int
+
+    @property
+    def subject_id(self) -> str:
+        """Return what no two events are in the air of at a time."""
+        return self.invoice_id or self.store_id
 
 
 def record(
@@ -73,33 +88,44 @@ def record(
         None if deposit is None else deposit_document(catalog, deposit),
         None if refund is None else refund_document(catalog, refund),
     )
+    place = Place(invoice.store_id, invoice.id, invoice.event_count)
+    # So that a new invoice is written before what is told of it.
+    append(session, place, kind, contents, now_ns).invoice = invoice
+
+
+def append(
+    session: Session, place: Place, kind: EventType, contents: msgspec.Struct, now_ns: int
+) -> Event:
+    """Write an event down, and its delivery to each endpoint of the store that wants it."""
+    told = _told(session, place.store_id)
     timestamp = datetime.fromtimestamp(now_ns // 10**9, UTC).isoformat()
     # Of what is told, and not of its number alone: where these rows are set back to an older copy,
     # the same event is told under the same id, and another in its place under another.
     written = msgspec.json.encode(contents)
     event = Event(
-        store_id=invoice.store_id,
-        invoice=invoice,
-        sequence=invoice.event_count,
+        store_id=place.store_id,
+        invoice_id=place.invoice_id,
+        sequence=place.sequence,
         type=kind,
         webhook_id="msg_" + keccak256(f"{kind}:".encode() + written)[:16].hex(),
         created_ns=now_ns,
-        body=msgspec.json.encode(_Body(kind, timestamp, contents)).decode(),
+        body=msgspec.json.encode(_Body(kind, timestamp, msgspec.Raw(written))).decode(),
     )
     session.add(event)
-    for endpoint in _told(session, invoice.store_id):
+    for endpoint in told:
         if _is_wanted(endpoint, kind):
             session.add(
                 Delivery(
                     event=event,
                     endpoint_id=endpoint.id,
-                    store_id=invoice.store_id,
-                    invoice_id=invoice.id,
+                    store_id=place.store_id,
+                    subject_id=place.subject_id,
                     state=DeliveryState.PENDING,
                     created_ns=now_ns,
                     next_attempt_ns=now_ns,
                 )
             )
+    return event
 
 
 def _told(session: Session, store_id: str) -> Sequence[Endpoint]:

@@ -16,6 +16,7 @@ from starlette.testclient import TestClient
 
 from gateway.api.v1.people import people_router
 from gateway.api.v1.shops import merchants_router
+from gateway.pages.authorize import authorize_router
 from gateway.pages.dashboard import dashboard_router
 from merchants.people.people import PeopleTerms
 from tests.any_request import PLENTY
@@ -61,7 +62,12 @@ class Shop:
             self.world.venue.merchants, DOMAIN, OPERATOR_TOKEN, self.url, gate=gate
         )
         self.app = Venue(PLENTY).app(
-            routers=(shops, people_router(gate), dashboard_router(sandbox=False))
+            routers=(
+                shops,
+                people_router(gate),
+                dashboard_router(sandbox=False),
+                authorize_router(sandbox=False),
+            )
         )
         self.client = TestClient(self.app)
         made = self.client.post("/v1/stores", json=NEW_STORE, headers=bearer(OPERATOR_TOKEN)).json()

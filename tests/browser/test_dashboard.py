@@ -1,6 +1,7 @@
 """A merchant runs his shop in a real Chromium: he signs in by wallet and by passkey, confirms what
 a session alone cannot do, and reads it all on a phone, in two languages and two colour schemes."""
 
+import json
 import re
 from decimal import Decimal
 from pathlib import Path
@@ -22,6 +23,7 @@ from tests.browser.dashboard_site import (
 )
 from tests.browser.fixtures import keep, need_chromium, sideways
 from tests.browser.test_market_page import CONTRAST, faults
+from tests.merchants.test_shops_over_rest import bearer
 
 need_chromium()
 
@@ -32,6 +34,8 @@ SECTIONS = (
     "invoices",
     "exceptions",
     "conversions",
+    "refunds",
+    "rules",
     "payouts",
     "grants",
     "webhooks",
@@ -207,6 +211,135 @@ def test_what_was_sold_is_added_up_to_the_unit(tmp_path: Path) -> None:
     told(tmp_path, story, before=before)
 
 
+def test_rules_for_exceptions_and_for_selling_are_changed_as_the_dialog_says(
+    tmp_path: Path,
+) -> None:
+    async def story(shop: Shop, page: Page) -> None:
+        await enter(shop, page)
+        await visit(page, "rules")
+        await page.get_by_label("Late, and enough").select_option("return")
+        await page.locator("#shown form").first.get_by_role("button", name="Save").click()
+        await expect(page.locator("#confirm-what")).to_contain_text("return")
+        await agree(page)
+        await expect(page.locator("#told")).to_have_text("Done.")
+        policies = f"/v1/stores/{shop.store}/exception-policies"
+        assert shop.client.get(policies, headers=shop.headers).json()["late"] == "return"
+        await page.get_by_label("Policy").select_option("keep")
+        await page.get_by_label("Kept as it came, in per cent").fill("12.5")
+        await keep(page, "dashboard-rules-keep")
+        await page.get_by_role("button", name="Try it on what was paid").click()
+        await expect(page.locator("#shown")).to_contain_text("Slippage")
+        await page.locator("#shown form").nth(1).get_by_role("button", name="Save").click()
+        await agree(page)
+        await expect(page.locator("#told")).to_have_text("Done.")
+        policy = f"/v1/stores/{shop.store}/conversion-policy"
+        found = shop.client.get(policy, headers=shop.headers).json()
+        assert (found["kind"], found["keep_ppm"]) == ("keep", 125_000)
+
+    told(tmp_path, story, before=lambda shop: shop.sell("101.999"))
+
+
+def test_an_endpoint_is_added_changed_and_removed(tmp_path: Path) -> None:
+    async def story(shop: Shop, page: Page) -> None:
+        await enter(shop, page)
+        await visit(page, "webhooks")
+        await page.get_by_label("Endpoint").fill("https://shop.example/hook")
+        await page.get_by_role("button", name="Add it").click()
+        await agree(page)
+        await expect(page.locator(".once pre")).to_contain_text("whsec_")
+        await page.get_by_role("button", name="Change").click()
+        await page.get_by_label("Endpoint").first.fill("https://shop.example/other")
+        await page.locator("#shown form").first.get_by_text("Events").first.click()
+        await page.locator("#shown form").first.get_by_label("invoice.settled").check()
+        await page.locator("#shown form").first.get_by_role("button", name="Save").click()
+        await expect(page.locator("#confirm-what")).to_contain_text("https://shop.example/other")
+        await agree(page)
+        await expect(page.locator("#told")).to_have_text("Done.")
+        path = f"/v1/stores/{shop.store}/webhooks"
+        (row,) = shop.client.get(path, headers=shop.headers).json()["webhooks"]
+        assert (row["url"], row["event_types"]) == (
+            "https://shop.example/other",
+            ["invoice.settled"],
+        )
+        await keep(page, "dashboard-webhooks-one")
+        await page.get_by_role("button", name="Remove").click()
+        await agree(page)
+        await expect(page.locator("#shown")).to_contain_text("The store is told nowhere.")
+
+    told(tmp_path, story)
+
+
+def test_money_is_given_back_from_the_dashboard(tmp_path: Path) -> None:
+    async def story(shop: Shop, page: Page) -> None:
+        await enter(shop, page)
+        await visit(page, "refunds")
+        await page.get_by_label("How much").select_option("fiat")
+        await page.get_by_label("Kept by the shop, in per cent").fill("10")
+        await page.get_by_role("button", name="Give back").click()
+        await expect(page.locator("#confirm-what")).to_contain_text("100000")
+        await agree(page)
+        await expect(page.locator(".once pre")).to_contain_text("/claim/")
+        await expect(page.locator(".state.awaiting_payment")).to_have_count(1)
+        await keep(page, "dashboard-refunds-one")
+        await page.get_by_role("button", name="Give it up").click()
+        await expect(page.locator(".state.cancelled")).to_have_count(1)
+
+    told(tmp_path, story, before=lambda shop: shop.sell("101.999", order_id="A-1"))
+
+
+def test_a_key_is_replaced_from_the_dashboard(tmp_path: Path) -> None:
+    async def story(shop: Shop, page: Page) -> None:
+        await authenticator(page)
+        await enter(shop, page)
+        await add_passkey(page)
+        path = f"/v1/stores/{shop.store}/api-keys"
+        shop.world.pass_time(1)
+        body = {"scopes": ["btcpay.store.canmodifystoresettings"], "label": "till"}
+        assert shop.client.post(path, json=body, headers=shop.headers).status_code == 201
+        await visit(page, "keys")
+        await page.get_by_role("button", name="Replace").first.click()
+        await agree(page)
+        await expect(page.locator(".once pre")).to_contain_text("tbk_")
+        made = await page.locator(".once pre").inner_text()
+        assert shop.client.get(path, headers=bearer(made)).status_code == 200
+
+    told(tmp_path, story)
+
+
+def test_a_report_is_saved_whole(tmp_path: Path) -> None:
+    def before(shop: Shop) -> None:
+        shop.sell("101.999", order_id="A-1")
+        shop.sell("20", order_id="A-2")
+
+    async def story(shop: Shop, page: Page) -> None:
+        await enter(shop, page)
+        await visit(page, "reports")
+        for form in ("csv", "json"):
+            async with page.expect_download() as saving:
+                await page.get_by_role("button", name=f"Payments, {form.upper()}").click()
+            saved = await saving.value
+            assert saved.suggested_filename == f"payments.{form}"
+            text = Path(await saved.path()).read_text()
+            assert "A-1" in text and "A-2" in text
+        path = f"/v1/stores/{shop.store}/reports/payments"
+        rows = shop.client.get(path, headers=shop.headers).json()["rows"]
+        assert json.loads(text)["rows"] == rows
+
+    told(tmp_path, story, before=before)
+
+
+def test_who_is_not_signed_in_is_refused_nothing(tmp_path: Path) -> None:
+    async def story(shop: Shop, page: Page) -> None:
+        answers: list[int] = []
+        page.on("response", lambda answer: answers.append(answer.status))
+        await page.goto(f"{shop.url}/dashboard")
+        await page.locator("#wallets button").wait_for()
+        await page.wait_for_load_state("networkidle")
+        assert max(answers) < 400
+
+    told(tmp_path, story)
+
+
 def test_a_stranger_signs_up_with_his_wallet_and_opens_a_shop(tmp_path: Path) -> None:
     secret = b"\x77" * 32
 
@@ -298,6 +431,7 @@ def test_every_word_that_is_said_is_there_in_both_languages() -> None:
 def test_the_words_for_states_are_those_that_the_house_has() -> None:
     from gateway.api.v1.people_schemas import PARAMETERS
     from merchants.people.roles import Role
+    from merchants.records.refunds import RefundState, RefundVariant
     from merchants.records.states import (
         ConversionState,
         DeliveryState,
@@ -305,8 +439,14 @@ def test_the_words_for_states_are_those_that_the_house_has() -> None:
         InvoiceState,
     )
     from merchants.stores.scopes import INCLUDED
+    from merchants.webhooks.event_types import EventType
+    from merchants.webhooks.formats import FORMATS
 
     words = catalogue()
+    module = (FOLDER / "webhooks.js").read_text()
+    assert set(re.findall(r'"((?:invoice|conversion|refund)\.\w+)"', module)) == {*EventType}
+    assert set(re.findall(r'FORMATS = \["(\w+)", "(\w+)"\]', module)) == {tuple(FORMATS)}
+    parameters = {name for shape in PARAMETERS.values() for name in shape.__struct_fields__}
     wanted = {
         "role": [*Role],
         "status": [*InvoiceState],
@@ -314,6 +454,10 @@ def test_the_words_for_states_are_those_that_the_house_has() -> None:
         "sale": [*ConversionState],
         "delivery": [*DeliveryState],
         "action": [*PARAMETERS],
+        "parameter": [*parameters],
+        "refund": [*RefundState],
+        "variant": [*RefundVariant],
+        "format": [*FORMATS],
         "payout": ["waiting", "cancelled", "done", "refused"],
         "section": [*SECTIONS],
         "scope": [scope.rsplit(".", 1)[-1] for scope in INCLUDED],

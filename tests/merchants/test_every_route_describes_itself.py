@@ -162,6 +162,11 @@ def test_a_real_answer_of_every_shops_route_is_what_the_document_says(tmp_path):
     world.pass_time(901)
     world.venue.tick()
     both("POST", "/v1/invoices/{invoice_id}/requote", headers)
+    world.trades_are("final")
+    world.pass_time(90 * 86_400)  # What was not sent in time, or waits for somebody, is over.
+    world.venue.tick()
+    both("POST", "/v1/refunds/{refund_id}/cancel", headers)
+    both("DELETE", "/v1/stores/{store_id}", headers)
     assert ask.asked == routes_of(ask.app), "all of them"
 
 
@@ -182,6 +187,8 @@ def set_up(both, ask, headers):
     ask.ids["key_id"] = both("POST", rotation, headers, json={"former_lifetime_s": 0})["id"]
     both("DELETE", "/v1/stores/{store_id}/api-keys/{key_id}", headers)
     both("GET", "/v1/stores/{store_id}/api-keys", headers)
+    wish = {"application": "WooCommerce", "scopes": body["scopes"]}
+    both("POST", "/v1/stores/{store_id}/applications", headers, json=wish)
     decide(both, headers)
 
 

@@ -3,13 +3,17 @@
 from typing import NamedTuple
 
 import pytest
+from starlette.testclient import TestClient
 
 from engine.types import Outcome
+from gateway.pages.languages import HABITS, language
+from merchants.documents.checkout import Phase
 from merchants.records.exception_policies import ExceptionAction
 from merchants.records.rejection import Rejection
 from merchants.sales.exceptions import ExceptionRequest
 from tests.merchants.fixtures import DOLLAR, LOT, MERCHANT, TOKEN, USD, World, pips_of_decimal, sole
 from tests.merchants.refunding import chain_pays, claimed, look, wallet_signs
+from tests.merchants.site import site
 from tests.merchants.test_every_exception_ends_well import (
     EXPIRED,
     LOT_RAW,
@@ -72,6 +76,11 @@ def sold_to(tmp_path, **actions):
 
 def read(sale):
     return sale.world.venue.merchants.reader.invoice(sale.invoice.id)
+
+
+def said(sale):
+    checkout = sale.world.venue.merchants.reader.checkout(sale.invoice.id)
+    return checkout.phase, [saying.key for saying in checkout.sayings]
 
 
 @pytest.mark.parametrize("case", TABLE, ids=lambda case: f"{case[1]}-{case[2]}")
@@ -153,6 +162,9 @@ def test_another_token_is_given_back(tmp_path):
     sale.end()
     refund = sole(read(sale).refunds)
     assert (refund.amount, refund.token, refund.status) == ("50", "USD", "awaiting_payment")
+    assert (read(sale).status, read(sale).received) == ("expired", "0"), "it pays nothing"
+    heard = said(sale)[1]
+    assert heard[-2:] == ["say_other_token_back", "say_giving_back"] and "say_other" not in heard
 
 
 def test_what_is_less_than_may_be_withdrawn_stays(tmp_path):
@@ -169,3 +181,37 @@ def test_no_new_price_is_asked_for_what_is_paid(tmp_path):
     policies = sale.venue.merchants.exception_policies
     assert policies.of(sale.store.store_id).other_token is KEEP
     assert policies.change("nobody", ExceptionRequest()).outcome is Outcome.UNKNOWN_STORE
+
+
+@pytest.mark.parametrize("case", [(late, "late"), (under, "short")], ids=["late", "short"])
+def test_the_customer_reads_that_his_money_is_given_back_and_then_that_it_was(tmp_path, case):
+    does, kind = case
+    sale, _ = sold_to(tmp_path, **{kind: RETURN})
+    does(sale)
+    sale.end()
+    world, venue = sale.world, sale.world.venue
+    assert said(sale) == (Phase.RETURNED, ["say_returned", "say_giving_back"])
+    refund = sole(venue.merchants.reader.checkout(sale.invoice.id).claimable)
+    claimed(world, refund)
+    wallet_signs(world, sale.store, refund)
+    venue.tick()
+    chain_pays(world)
+    assert said(sale) == (Phase.RETURNED, ["say_returned", "say_gave_back"])
+    for code in HABITS:
+        page = TestClient(site(venue)).get(f"/checkout/{sale.invoice.id}?lang={code}").text
+        words = language(code).words
+        assert words["headline_returned"] in page, code
+        assert words["say_gave_back"].partition("{back}")[2].strip() in page, code
+        assert words["say_short_keep"] not in page, code
+
+
+def test_the_customer_reads_that_what_was_too_much_is_given_back(tmp_path):
+    sale, _ = sold_to(tmp_path, over=RETURN)
+    over(sale)
+    sale.end()
+    assert said(sale) == (Phase.SETTLED, ["say_settled", "say_over", "say_giving_back"])
+    (tmp_path / "kept").mkdir()
+    kept, _ = sold_to(tmp_path / "kept", over=KEEP)
+    over(kept)
+    kept.end()
+    assert said(kept) == (Phase.SETTLED, ["say_settled", "say_over"])

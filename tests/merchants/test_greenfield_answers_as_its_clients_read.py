@@ -171,12 +171,67 @@ def test_a_key_does_what_its_permissions_say(world, store, ask):
 def test_stores_and_the_server_say_who_they_are(store, ask):
     (mine,) = ask("GET", "/stores")
     assert mine == ask("GET", f"/stores/{store.store_id}")
-    assert (mine["name"], mine["paymentTolerance"]) == ("Bean & Co", "0.1")
+    assert (mine["name"], mine["paymentTolerance"]) == ("Bean & Co", 0.1)
     assert ask("GET", "/health") == {"synchronized": True}
     assert ask("GET", "/server/info")["fullySynched"] is True
     methods = ask("GET", f"/stores/{store.store_id}/payment-methods")
     assert [one["paymentMethodId"] for one in methods] == ["TOKEN-CHAIN", "USD-CHAIN"]
     assert all(one["enabled"] for one in methods)
+
+
+def test_a_store_is_changed_as_its_clients_do_by_sending_it_all_back(store, ask):
+    place = f"/stores/{store.store_id}"
+    mine = ask("GET", place)
+    wanted = {"name": "Bean", "invoiceExpiration": 600, "paymentTolerance": 1.25}
+    changed = ask("PUT", place, json=mine | wanted | {"lightningDescriptionTemplate": "x"})
+    assert changed == mine | wanted == ask("GET", place)
+    assert ask("PUT", place, json={"paymentTolerance": "0", "website": None}) == changed | {
+        "paymentTolerance": 0
+    }
+    for said in (
+        {"name": ""},
+        {"name": "a" * 81},
+        {"invoiceExpiration": 59},
+        {"paymentTolerance": 10.1},
+        {"paymentTolerance": "0.00001"},
+        {"paymentTolerance": -1},
+        {"defaultCurrency": "EUR"},
+        {"speedPolicy": "HighSpeed"},
+        {"archived": True},
+        {"website": "https://shop.example"},
+    ):
+        (wrong,) = ask("PUT", place, 422, json=said)
+        assert wrong["path"] == next(iter(said)), said
+    assert ask("POST", "/stores", 403, json={"name": "Another"})["code"] == "missing-permission"
+
+
+@pytest.mark.parametrize("prefix", ["/stores/{s}", ""], ids=["long path", "short path"])
+def test_what_a_refund_would_come_to_is_told_before_it_is_opened(world, store, ask, prefix):
+    prefix = prefix.format(s=store.store_id)
+    unpaid = new_invoice(ask, store)["id"]
+    nothing = ask("GET", f"{prefix}/invoices/{unpaid}/refund/TOKEN-CHAIN")
+    assert (nothing["paymentAmountThen"], nothing["invoiceAmount"]) == ("0", "0")
+    name = sale(world, ask, store)
+    told = ask("GET", f"{prefix}/invoices/{name}/refund/TOKEN-CHAIN")
+    assert told == {
+        "paymentAmountNow": "0.025",
+        "currentRateText": "2000 USD",
+        "paymentAmountThen": "0.025",
+        "invoiceAmount": "50",
+        "overpaidPaymentAmount": None,
+        "invoiceCurrency": "USD",
+        "paymentCurrency": "TOKEN",
+        "paymentCurrencyDivisibility": 8,
+        "invoiceCurrencyDivisibility": 6,
+    }
+    ask("POST", f"{prefix}/invoices/{name}/refund", json={"refundVariant": "RateThen"})
+    gone = ask("GET", f"{prefix}/invoices/{name}/refund/TOKEN")
+    assert (gone["paymentAmountThen"], gone["paymentAmountNow"]) == ("0", "0")
+    for method in ("BTC-CHAIN", "NO"):
+        refused = ask("GET", f"{prefix}/invoices/{name}/refund/{method}", 404)
+        assert refused["code"] == "payment-method-not-found"
+    missing = ask("GET", f"{prefix}/invoices/inv_no/refund/TOKEN", 404)
+    assert missing["code"] == "invoice-not-found"
 
 
 def test_a_refund_is_a_pull_payment_and_its_claim_a_payout(world, store, ask):
@@ -206,6 +261,8 @@ def test_a_refund_is_a_pull_payment_and_its_claim_a_payout(world, store, ask):
     payout = stranger("POST", f"{public}/payouts", json=part | {"amount": "0.025"})
     assert (payout["state"], payout["destination"]) == ("AwaitingPayment", CUSTOMER_WALLET)
     assert ask("GET", f"{place}/payouts") == [payout]
+    assert stranger("GET", f"{public}/payouts/{payout['id']}") == payout
+    assert stranger("GET", f"{public}/payouts/rfd_no", 404)["code"] == "payout-not-found"
 
     refund = world.venue.merchants.reader.refund(store.store_id, payout["id"])
     wallet_signs(world, store, refund)

@@ -11,6 +11,7 @@ from merchants.webhooks.endpoints import EndpointRequest
 from tests.merchants.fixtures import World
 from tests.merchants.people_site import URL, Browser, make_store, people_site
 from tests.merchants.test_people_confirm_what_they_do import joined
+from tests.merchants.test_sale_from_invoice_to_final import paid
 from tests.merchants.test_shops_over_rest import NEW_STORE
 
 
@@ -114,6 +115,87 @@ def test_rules_for_exceptions_are_changed_as_they_were_confirmed(owner, store):
     assert owner.ask("PUT", path, wanted, step_up=step_up).status_code == 200
     kept = {"short": "keep", "over": "keep", "other_token": "keep"}
     assert owner.ask("GET", path).json() == wanted | kept
+
+
+def test_an_api_key_is_replaced_as_it_was_confirmed(app, world, owner, store):
+    path = f"/v1/stores/{store}/api-keys"
+    wanted = {"scopes": ["btcpay.store.canviewinvoices"]}
+    made = owner.ask(
+        "POST", path, wanted, step_up=owner.confirm("api-key.create", store, **wanted)
+    ).json()
+    rotation = f"{path}/{made['id']}/rotation"
+    assert owner.ask("POST", rotation, {"former_lifetime_s": 0}).status_code == 403
+    step_up = owner.confirm("api-key.rotate", store, key_id=made["id"], former_lifetime_s=0)
+    assert owner.ask("POST", rotation, step_up=step_up).status_code == 403, "a day is not at once"
+    step_up = owner.confirm("api-key.rotate", store, key_id=made["id"], former_lifetime_s=0)
+    fresh = owner.ask("POST", rotation, {"former_lifetime_s": 0}, step_up=step_up)
+    assert fresh.status_code == 201 and fresh.json()["scopes"] == wanted["scopes"]
+    clerk = joined(owner, store, app, world, "clerk")
+    assert clerk.begin("api-key.rotate", store, key_id=made["id"]).status_code == 403
+
+
+def test_endpoints_are_made_changed_and_deleted_as_it_was_confirmed(app, world, owner, store):
+    path, wanted = f"/v1/stores/{store}/webhooks", {"url": "https://shop.example/hook"}
+    assert owner.ask("POST", path, wanted).status_code == 403
+    step_up = owner.confirm("webhook.create", store, **wanted)
+    elsewhere = {"url": "https://evil.example/hook"}
+    assert owner.ask("POST", path, elsewhere, step_up=step_up).status_code == 403
+    made = owner.ask("POST", path, wanted, step_up=step_up)
+    assert made.status_code == 201 and made.json()["secret"]
+    at, name = f"{path}/{made.json()['id']}", made.json()["id"]
+    step_up = owner.confirm("webhook.change", store, endpoint_id=name, enabled=False)
+    assert owner.ask("PATCH", at, elsewhere, step_up=step_up).status_code == 403
+    assert owner.ask("PATCH", at, {"enabled": False}, step_up=step_up).status_code == 200
+    assert owner.ask("DELETE", at).status_code == 403
+    step_up = owner.confirm("webhook.delete", store, endpoint_id=name)
+    assert owner.ask("DELETE", at, step_up=step_up).status_code == 200
+    accountant = joined(owner, store, app, world, "accountant")
+    assert accountant.begin("webhook.create", store, **wanted).status_code == 403
+
+
+def came(world, app, owner, store):
+    """Return an invoice for which money came."""
+    invoice = owner.http.post(
+        "/v1/invoices",
+        json={"amount": "101", "tokens": ["TOKEN"]},
+        headers={"Tillbook-Store": store},
+    ).json()
+    paid(world, world.venue.merchants.reader.invoice(invoice["id"]))
+    return invoice["id"]
+
+
+def test_a_refund_is_opened_as_it_was_confirmed_and_approved_by_who_may(app, world):
+    store = world.venue.approved_store().store_id
+    owner = Browser(app, world)
+    owner.sign_in()
+    owner.add_passkey()
+    invoice = came(world, app, owner, store)
+    path, wanted = f"/v1/invoices/{invoice}/refunds", {"variant": "rate_then", "approve": False}
+
+    def asked(browser, path, body, step_up=""):
+        headers = {"Tillbook-Store": store, "Step-Up": step_up}
+        return browser.http.post(path, json=body, headers=headers)
+
+    assert asked(owner, path, wanted).status_code == 403
+    step_up = owner.confirm("refund.create", store, invoice_id=invoice, **wanted)
+    assert asked(owner, path, {**wanted, "approve": True}, step_up).status_code == 403
+    made = asked(owner, path, wanted, step_up)
+    assert made.status_code == 201 and made.json()["status"] == "awaiting_approval"
+    name, revision = made.json()["id"], {"revision": made.json()["revision"]}
+    clerk = joined(owner, store, app, world, "clerk")
+    assert clerk.begin("refund.approve", store, refund_id=name, **revision).status_code == 403
+    step_up = owner.confirm("refund.approve", store, refund_id=name, **revision)
+    approved = asked(owner, f"/v1/refunds/{name}/approve", revision, step_up)
+    assert (approved.status_code, approved.json()["status"]) == (200, "awaiting_payment")
+    assert asked(clerk, f"/v1/refunds/{name}/cancel", {}).status_code == 403
+    cancelled = asked(owner, f"/v1/refunds/{name}/cancel", {})
+    assert cancelled.json()["status"] == "cancelled"
+
+
+def test_a_page_asks_whether_somebody_is_signed_in_and_is_refused_nothing(app, world, owner):
+    door = "/v1/people/sessions/this"
+    assert Browser(app, world).ask("GET", door).json() == {"signed_in": False}
+    assert owner.ask("GET", door).json() == {"signed_in": True}
 
 
 def test_what_is_not_for_sessions_takes_an_api_key(owner, store):

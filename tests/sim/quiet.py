@@ -10,7 +10,7 @@ from merchants.records.options import Option
 from merchants.records.shares import credited_pips
 from merchants.records.states import ConversionState, DeliveryState, InvoiceState
 from merchants.records.tables import Conversion, Event, Invoice
-from merchants.sales.invoices import least_pips
+from merchants.sales.tolerance import least_pips
 from settlement.outbox.actions import Action, ActionKind, ActionState
 from settlement.repair.reversals import withdrawal_of
 from settlement.watching.watcher import Deposited, ExitCancelled, ExitFinished, ExitRequested

@@ -9,13 +9,15 @@ from typing import Annotated, Final
 import msgspec
 from fastapi import Depends, Path, Query, Response
 
-from engine.types import PPM, Outcome
+from engine.types import Outcome
 from gateway.api.greenfield.doors import Greenfield, Here, holding, new_router, on_both
 from gateway.api.greenfield.errors import Invalid, NotThere, accepted, json_answer
 from gateway.api.greenfield.shapes import (
+    PIPS_A_PPM,
     Shape,
     payout_shape,
     pull_payment_shape,
+    refund_preview_shape,
     text_of,
     token_of,
 )
@@ -32,6 +34,7 @@ from merchants.stores.scopes import (
     CREATE_PULL_PAYMENTS,
     CREATE_UNAPPROVED_PULL_PAYMENTS,
     MANAGE_PAYOUTS,
+    VIEW_INVOICES,
     VIEW_PAYOUTS,
     VIEW_PULL_PAYMENTS,
 )
@@ -43,9 +46,6 @@ VARIANTS: Final = {
     "OverpaidAmount": RefundVariant.OVERPAID,
     "Custom": RefundVariant.CUSTOM,
 }
-PERCENT_PPM: Final = PPM // 100
-PIPS_A_PPM: Final = 10**8 // PERCENT_PPM
-
 NO_RAW: Final = msgspec.Raw(b"")
 Id = Annotated[str, Path(max_length=160)]
 
@@ -144,6 +144,23 @@ def _pips(raw: msgspec.Raw, path: str) -> int:
     return pips
 
 
+@on_both(router, "GET", "/invoices/{invoice_id}/refund/{method}")
+async def preview_refund(
+    here: Here,
+    holder: Annotated[Holder, Depends(holding(VIEW_INVOICES))],
+    invoice_id: Id,
+    method: Id,
+) -> Response:
+    """Return what a refund would come to, before it is opened: on the loop, for present prices
+    are its."""
+    refunds = here.merchants.refunding.refunds
+    found = refunds.preview(holder.store.id, invoice_id, token_of(method))
+    if isinstance(found, rejection.Rejection):
+        missing = "invoice" if found.outcome is Outcome.NOT_FOUND else "payment-method"
+        raise NotThere(missing)
+    return json_answer(refund_preview_shape(found))
+
+
 @on_both(router, "GET", "/pull-payments")
 async def list_pull_payments(
     here: Here,
@@ -168,7 +185,7 @@ async def create_pull_payment(
     raise Invalid("name", "A pull payment is made by the refund of an invoice, and in no other way")
 
 
-@router.delete("/stores/{store_id}/pull-payments/{pull_payment_id}")
+@on_both(router, "DELETE", "/pull-payments/{pull_payment_id}")
 async def archive_pull_payment(
     here: Here,
     holder: Annotated[Holder, Depends(holding(ARCHIVE_PULL_PAYMENTS))],
@@ -215,6 +232,15 @@ async def list_payouts_of(
     refund = await _public(here, pull_payment_id)
     gone = refund.status is RefundState.CANCELLED and not include_cancelled
     return json_answer([] if refund.receiver is None or gone else [_payout(here, refund)])
+
+
+@router.get("/pull-payments/{pull_payment_id}/payouts/{payout_id}")
+async def read_payout_of(here: Here, pull_payment_id: Id, payout_id: Id) -> Response:
+    """Return the payout of a pull payment."""
+    refund = await _public(here, pull_payment_id)
+    if refund.receiver is None or refund.id != payout_id:
+        raise NotThere("payout")
+    return json_answer(_payout(here, refund))
 
 
 @router.post("/pull-payments/{pull_payment_id}/payouts")

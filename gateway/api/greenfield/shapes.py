@@ -9,10 +9,13 @@ from typing import Any, Final
 
 import msgspec
 
+from engine.types import PIPS_PER_TOKEN, PPM
 from merchants.documents.native import InvoiceDocument, PaymentDocument
 from merchants.documents.refunds import RefundDocument
+from merchants.records.amounts import PIPS_DECIMALS, decimal_of_pips
 from merchants.records.refunds import RefundState
 from merchants.records.states import InvoiceException, InvoiceState, PaymentState
+from merchants.sales.refund_amounts import Preview
 from merchants.stores.invoice_notes import Noted
 
 STATUS: Final[Mapping[InvoiceState, str]] = {
@@ -42,6 +45,9 @@ PAYOUT: Final[Mapping[RefundState, str]] = {
     RefundState.COMPLETED: "Completed",
     RefundState.CANCELLED: "Cancelled",
 }
+
+PIPS_A_PPM: Final = PIPS_PER_TOKEN * 100 // PPM
+"""A percentage that comes in is read as an amount; so many of its pips are a millionth."""
 
 WATCHED_S: Final = 30 * 24 * 3600
 """How long after it was made a payment to an invoice is noticed by itself."""
@@ -147,6 +153,23 @@ def pull_payment_shape(refund: RefundDocument, key: str, public_url: str) -> Sha
         "expiresAt": refund.claim_until,
         "period": None,
         "BOLT11Expiration": "0",
+    }
+
+
+def refund_preview_shape(found: Preview) -> Shape:
+    """Return what a refund would come to. Its worth is in the store's stablecoin, whatever the
+    invoice's price was in: that is what is paid out of it."""
+    token, settle, now = found.token, found.settle, found.now_rate_pips
+    return {
+        "paymentAmountNow": decimal_of_pips(found.now_pips),
+        "currentRateText": f"{decimal_of_pips(now)} {settle.symbol}" if now else "",
+        "paymentAmountThen": decimal_of_pips(found.then_pips),
+        "invoiceAmount": decimal_of_pips(found.worth_pips),
+        "overpaidPaymentAmount": decimal_of_pips(found.over_pips) if found.over_pips else None,
+        "invoiceCurrency": settle.symbol,
+        "paymentCurrency": token.symbol,
+        "paymentCurrencyDivisibility": min(token.decimals, PIPS_DECIMALS),
+        "invoiceCurrencyDivisibility": min(settle.decimals, PIPS_DECIMALS),
     }
 
 

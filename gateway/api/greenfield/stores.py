@@ -5,7 +5,7 @@ from typing import Annotated, Final
 import msgspec
 from fastapi import Depends, Path, Request, Response
 
-from engine.types import PPM
+from engine.types import PPM, Outcome
 from gateway.api.greenfield.doors import (
     AnyHolder,
     Greenfield,
@@ -14,18 +14,29 @@ from gateway.api.greenfield.doors import (
     new_router,
 )
 from gateway.api.greenfield.errors import Invalid, NotThere, accepted, json_answer
-from gateway.api.greenfield.shapes import WATCHED_S, Shape, method_of
+from gateway.api.greenfield.shapes import PIPS_A_PPM, WATCHED_S, Shape, method_of, text_of
 from gateway.api.key_holders import api_key_of
 from gateway.http.body import body_of
-from merchants.records.amounts import decimal_of
+from gateway.trading.rejection import Rejection
+from merchants.records.amounts import decimal_of, pips_of_decimal
 from merchants.stores.api_keys import Holder
+from merchants.stores.applications import permissions
+from merchants.stores.bounds import (
+    LIFETIME_S_LEAST,
+    LIFETIME_S_MOST,
+    NAME_CHARS_MAX,
+    TOLERANCE_PPM_MAX,
+)
 from merchants.stores.scopes import MODIFY_SETTINGS, VIEW_SETTINGS
+from merchants.stores.stores import StoreChange
 
 SPOKEN: Final = "2.0.0"
 """The version of BTCPay Server whose shapes these are; plugins ask for one that is new enough."""
 
 PERCENT_DECIMALS: Final = 4
 assert 10**PERCENT_DECIMALS * 100 == PPM, "a share in ppm is a percentage of four places"
+
+NO_RAW: Final = msgspec.Raw(b"")
 
 Id = Annotated[str, Path(max_length=64)]
 Settles = Annotated[Holder, Depends(holding(VIEW_SETTINGS))]
@@ -38,6 +49,36 @@ class CreateApiKey(msgspec.Struct):
     permissions: list[str]
     label: str = ""
 
+
+class UpdateStore(msgspec.Struct, rename="camel"):
+    """A store as it is to be."""
+
+    name: Annotated[str, msgspec.Meta(min_length=1, max_length=NAME_CHARS_MAX)] | None = None
+    invoice_expiration: (
+        Annotated[int, msgspec.Meta(ge=LIFETIME_S_LEAST, le=LIFETIME_S_MOST)] | None
+    ) = None
+    payment_tolerance: msgspec.Raw = NO_RAW
+    default_currency: str | None = None
+    monitoring_expiration: int | None = None
+    speed_policy: str | None = None
+    anyone_can_create_invoice: bool | None = None
+    default_payment_method: str | None = None
+    network_fee_mode: str | None = None
+    archived: bool | None = None
+    website: str | None = None
+
+
+FIXED: Final = {
+    "defaultCurrency": "default_currency",
+    "monitoringExpiration": "monitoring_expiration",
+    "speedPolicy": "speed_policy",
+    "anyoneCanCreateInvoice": "anyone_can_create_invoice",
+    "defaultPaymentMethod": "default_payment_method",
+    "networkFeeMode": "network_fee_mode",
+    "archived": "archived",
+    "website": "website",
+}
+"""What a store has and cannot change here, by its two names."""
 
 router = new_router()
 
@@ -72,7 +113,8 @@ def _store(here: Greenfield, holder: Holder) -> Shape:
         "invoiceExpiration": store.lifetime_s,
         "monitoringExpiration": WATCHED_S,
         "speedPolicy": "MediumSpeed",
-        "paymentTolerance": decimal_of(store.tolerance_ppm, PERCENT_DECIMALS),
+        # A number, as theirs is, and yet no float: its digits are written as they are.
+        "paymentTolerance": msgspec.Raw(decimal_of(store.tolerance_ppm, PERCENT_DECIMALS).encode()),
         "anyoneCanCreateInvoice": False,
         "defaultPaymentMethod": method_of(here.merchants.symbol_of(store.settle), here.network),
         "networkFeeMode": "Never",
@@ -92,10 +134,52 @@ async def read_store(here: Here, holder: Settles) -> Response:
     return json_answer(_store(here, holder))
 
 
+@router.post("/stores")
+async def create_store(holder: Changes) -> Response:
+    """Refuse: a store is its wallet's, which signs what may be sold for it."""
+    words = "A wallet signs for a store: make it in the dashboard"
+    raise Rejection(Outcome.FORBIDDEN, words)
+
+
+@router.put("/stores/{store_id}")
+async def update_store(
+    here: Here, holder: Changes, body: Annotated[UpdateStore, Depends(body_of(UpdateStore))]
+) -> Response:
+    """Change the store's name, how long its invoices wait and what may be missing of a price.
+
+    Clients send back all that they have read: what stands is passed over, what would be otherwise
+    and cannot is refused.
+    """
+    for path, there in _store(here, holder).items():
+        said = getattr(body, FIXED.get(path, ""), None)
+        if said is not None and said != there:
+            raise Invalid(path, f"It is {there} here and is not changed so")
+    change = StoreChange(
+        name=body.name,
+        lifetime_s=body.invoice_expiration,
+        tolerance_ppm=_share(body.payment_tolerance),
+    )
+    here.limits.keeps(holder.store.id)
+    store = accepted(here.merchants.stores.change(holder.store.id, change))
+    return json_answer(_store(here, holder._replace(store=store)))
+
+
+def _share(raw: msgspec.Raw) -> int | None:
+    """Return a percentage in ppm; None where none is said."""
+    written = text_of(raw) if raw else ""
+    if written in ("", "null"):
+        return None
+    pips = pips_of_decimal(written)
+    if pips is None or pips > TOLERANCE_PPM_MAX * PIPS_A_PPM or pips % PIPS_A_PPM:
+        raise Invalid("paymentTolerance", "A percentage from 0 to 10, of four decimals at most")
+    return pips // PIPS_A_PPM
+
+
 @router.get("/api-keys/current")
 async def current_key(request: Request, holder: AnyHolder) -> Response:
     """Return what the key that asks may do, with all that this includes."""
-    scopes = sorted(f"{scope}:{holder.store.id}" for scope in holder.scopes if "." in scope)
+    named = sorted(scope for scope in holder.scopes if "." in scope)
+    scopes = permissions(named, holder.store.id)
     return json_answer({"apiKey": api_key_of(request), "label": "", "permissions": scopes})
 
 

@@ -6,7 +6,7 @@ import msgspec
 from fastapi import Depends, Path, Query, Response
 
 from engine.types import Outcome
-from gateway.api.greenfield.doors import Greenfield, Here, holding, new_router
+from gateway.api.greenfield.doors import Greenfield, Here, holding, new_router, on_both
 from gateway.api.greenfield.errors import Invalid, NotThere, accepted, json_answer
 from gateway.api.greenfield.shapes import Shape
 from gateway.http.body import body_of
@@ -50,7 +50,7 @@ class SetWebhook(msgspec.Struct, rename="camel"):
 
 
 router = new_router()
-PLACE: Final = "/stores/{store_id}/webhooks"
+PLACE: Final = "/webhooks"
 
 
 def _types(events: AuthorizedEvents) -> tuple[str, ...]:
@@ -73,14 +73,14 @@ def _shape(row: Endpoint) -> Shape:
     }
 
 
-@router.get(PLACE)
+@on_both(router, "GET", PLACE)
 async def list_webhooks(here: Here, holder: Changes) -> Response:
     """Return the store's webhooks, those in our own words too."""
     rows = await here.readers.ask(here.merchants.endpoints.of_store, holder.store.id)
     return json_answer([_shape(row) for row in rows or ()])
 
 
-@router.post(PLACE)
+@on_both(router, "POST", PLACE)
 async def create_webhook(
     here: Here, holder: Changes, body: Annotated[SetWebhook, Depends(body_of(SetWebhook))]
 ) -> Response:
@@ -92,7 +92,7 @@ async def create_webhook(
     return json_answer(_shape(made.row) | {"secret": made.secret})
 
 
-@router.get(PLACE + "/{webhook_id}")
+@on_both(router, "GET", PLACE + "/{webhook_id}")
 async def read_webhook(here: Here, holder: Changes, webhook_id: Id) -> Response:
     """Return one webhook."""
     return json_answer(_shape(await _found(here, holder, webhook_id)))
@@ -106,7 +106,7 @@ async def _found(here: Greenfield, holder: Holder, webhook_id: str) -> Endpoint:
     return row
 
 
-@router.put(PLACE + "/{webhook_id}")
+@on_both(router, "PUT", PLACE + "/{webhook_id}")
 async def update_webhook(
     here: Here,
     holder: Changes,
@@ -115,12 +115,14 @@ async def update_webhook(
 ) -> Response:
     """Change a webhook."""
     await _found(here, holder, webhook_id)
+    if not body.enabled:
+        here.limits.keeps(holder.store.id)  # The others are told, and that is kept.
     change = EndpointChange(body.url, _types(body.authorized_events), None, body.enabled)
     changed = accepted(here.merchants.endpoints.change(holder.store.id, webhook_id, change))
     return json_answer(_shape(changed))
 
 
-@router.delete(PLACE + "/{webhook_id}")
+@on_both(router, "DELETE", PLACE + "/{webhook_id}")
 async def delete_webhook(here: Here, holder: Changes, webhook_id: Id) -> Response:
     """Send nothing more there."""
     await _found(here, holder, webhook_id)
@@ -128,7 +130,7 @@ async def delete_webhook(here: Here, holder: Changes, webhook_id: Id) -> Respons
     return json_answer({})
 
 
-@router.get(PLACE + "/{webhook_id}/deliveries")
+@on_both(router, "GET", PLACE + "/{webhook_id}/deliveries")
 async def list_deliveries(
     here: Here,
     holder: Changes,
@@ -167,7 +169,7 @@ async def _sent(here: Greenfield, holder: Holder, webhook_id: str, name: str) ->
     return rows[0]
 
 
-@router.get(PLACE + "/{webhook_id}/deliveries/{delivery_id}")
+@on_both(router, "GET", PLACE + "/{webhook_id}/deliveries/{delivery_id}")
 async def read_delivery(
     here: Here, holder: Changes, webhook_id: Id, delivery_id: Number
 ) -> Response:
@@ -175,7 +177,7 @@ async def read_delivery(
     return json_answer(_delivery(await _sent(here, holder, webhook_id, delivery_id)))
 
 
-@router.get(PLACE + "/{webhook_id}/deliveries/{delivery_id}/request")
+@on_both(router, "GET", PLACE + "/{webhook_id}/deliveries/{delivery_id}/request")
 async def read_delivery_request(
     here: Here, holder: Changes, webhook_id: Id, delivery_id: Number
 ) -> Response:
@@ -189,7 +191,7 @@ async def read_delivery_request(
     return Response(encoded.body, media_type="application/json")
 
 
-@router.post(PLACE + "/{webhook_id}/deliveries/{delivery_id}/redeliver")
+@on_both(router, "POST", PLACE + "/{webhook_id}/deliveries/{delivery_id}/redeliver")
 async def redeliver(here: Here, holder: Changes, webhook_id: Id, delivery_id: Number) -> Response:
     """Send it once more; return the new delivery's id."""
     row = await _sent(here, holder, webhook_id, delivery_id)

@@ -13,6 +13,7 @@ from fastapi.openapi.utils import get_openapi
 from starlette.responses import Response
 
 from gateway.api.v1 import (
+    application_schemas,
     exception_policy_schemas,
     grant_schemas,
     key_schemas,
@@ -42,6 +43,7 @@ SCHEMAS: Final = (
     policy_schemas,
     exception_policy_schemas,
     shop_key_schemas,
+    application_schemas,
     shop_point_schemas,
     webhook_schemas,
     verb_schemas,

@@ -23,6 +23,7 @@ from gateway.api.v1.people_access import (
     SignedInPerson,
     StepUpId,
     accepted,
+    person_of,
     refused,
     same_origin,
 )
@@ -30,6 +31,7 @@ from gateway.api.v1.people_rows import audit_log, me_row, session_row
 from gateway.api.v1.people_schemas import (
     Accept,
     AddPasskey,
+    AtDoor,
     AuditLogReply,
     ConfirmTotp,
     Me,
@@ -188,6 +190,12 @@ def _signed_in(gate: Gate, opened: Opened) -> Response:
     answer = Answer(SignedIn(opened.session_id, opened.ends_ns // 10**9), 201)
     gate.keep(answer, opened)
     return answer
+
+
+@router.get("/sessions/this", openapi_extra=documented(AtDoor, rejections=READ))
+async def at_door(request: Request, gate: AtGate) -> Response:
+    """Return whether who asks is signed in: a page that asks this first is refused nothing."""
+    return Answer(AtDoor(await person_of(request, gate) is not None))
 
 
 @router.get("/sessions", openapi_extra=documented(SessionsReply, rejections=READ, proof="person"))

@@ -7,10 +7,13 @@ from typing import Annotated, Any, Final
 
 import msgspec
 
+from gateway.api.v1.application_schemas import AuthorizeApplication
 from gateway.api.v1.encoding import END, Address, Signature
 from gateway.api.v1.exception_policy_schemas import ExceptionPoliciesBody
 from gateway.api.v1.policy_schemas import ConversionPolicyBody
-from gateway.api.v1.shop_key_schemas import CreateKey
+from gateway.api.v1.refund_schemas import ApproveRefund, CreateRefund, MarkRefundPaid
+from gateway.api.v1.shop_key_schemas import CreateKey, RotateKey
+from gateway.api.v1.webhook_schemas import ChangeWebhook, CreateWebhook
 from merchants.people.codes import CODE_CHARS_MAX
 from merchants.people.passkeys import NewPasskey, Octets, PasskeyAnswer
 from merchants.people.roles import Role
@@ -80,6 +83,12 @@ class SessionReply(msgspec.Struct, frozen=True):
     is_this: bool
 
 
+class AtDoor(msgspec.Struct, frozen=True):
+    """Whether the browser that asks has an open session."""
+
+    signed_in: bool
+
+
 class SessionsReply(msgspec.Struct, frozen=True):
     """A person's open sessions, the newest first."""
 
@@ -109,6 +118,8 @@ class MyStore(msgspec.Struct, frozen=True):
     name: str
     role: Role
     scopes: list[str]
+    closed_at: int | None
+    """Unix seconds; null for a store that is open. Of a closed one its owners read the books."""
 
 
 class Me(msgspec.Struct, frozen=True):
@@ -334,12 +345,51 @@ class NamedMemberRole(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
     role: Role
 
 
+class KeyRotation(RotateKey, forbid_unknown_fields=True, frozen=True, kw_only=True):
+    """An API key by its id, and how long it works on."""
+
+    key_id: ShortId
+
+
+class EndpointChange(ChangeWebhook, forbid_unknown_fields=True, frozen=True, kw_only=True):
+    """A webhook's endpoint by its id, and what is to be another way."""
+
+    endpoint_id: ShortId
+
+
+class RefundOf(CreateRefund, forbid_unknown_fields=True, frozen=True, kw_only=True):
+    """A refund, and the invoice whose payment goes back."""
+
+    invoice_id: ShortId
+
+
+class RefundApproval(ApproveRefund, forbid_unknown_fields=True, frozen=True, kw_only=True):
+    """A refund by its id, as it was seen."""
+
+    refund_id: ShortId
+
+
+class RefundPaid(MarkRefundPaid, forbid_unknown_fields=True, frozen=True, kw_only=True):
+    """A refund by its id, and how it was paid otherwise."""
+
+    refund_id: ShortId
+
+
 PARAMETERS: Final[dict[str, type[msgspec.Struct]]] = {
     "payout.change": AskPayoutChange,
     "api-key.create": CreateKey,
+    "store.close": Nothing,
+    "api-key.authorize": AuthorizeApplication,
     "policy.change": ConversionPolicyBody,
     "exceptions.change": ExceptionPoliciesBody,
+    "api-key.rotate": KeyRotation,
     "webhook-secret.rotate": NamedEndpoint,
+    "webhook.create": CreateWebhook,
+    "webhook.change": EndpointChange,
+    "webhook.delete": NamedEndpoint,
+    "refund.create": RefundOf,
+    "refund.approve": RefundApproval,
+    "refund.mark-paid": RefundPaid,
     "invitation.create": Invite,
     "member.change": NamedMemberRole,
     "member.remove": NamedMember,

@@ -31,6 +31,7 @@ from merchants.people.step_ups import ACTIONS, Action
 STORE_HEADER: Final = "tillbook-store"
 
 _STORE: Final = "/v1/stores/{store_id}"
+_REFUND: Final = "/v1/refunds/{refund_id}"
 
 CHANGES: Final[Mapping[tuple[str, str], str]] = MappingProxyType(
     {
@@ -39,13 +40,26 @@ CHANGES: Final[Mapping[tuple[str, str], str]] = MappingProxyType(
         ("POST", f"{_STORE}/grants"): "",
         ("POST", f"{_STORE}/grants/{{grant_id}}/approval"): "",
         ("DELETE", f"{_STORE}/grants/{{grant_id}}"): "",
+        ("DELETE", _STORE): "store.close",
         ("PUT", f"{_STORE}/conversion-policy"): "policy.change",
         ("PUT", f"{_STORE}/exception-policies"): "exceptions.change",
         ("POST", f"{_STORE}/api-keys"): "api-key.create",
+        ("POST", f"{_STORE}/api-keys/{{key_id}}/rotation"): "api-key.rotate",
         ("DELETE", f"{_STORE}/api-keys/{{key_id}}"): "",
+        ("POST", f"{_STORE}/webhooks"): "webhook.create",
+        ("PATCH", f"{_STORE}/webhooks/{{endpoint_id}}"): "webhook.change",
+        ("DELETE", f"{_STORE}/webhooks/{{endpoint_id}}"): "webhook.delete",
+        ("POST", f"{_STORE}/applications"): "api-key.authorize",
         ("POST", f"{_STORE}/webhooks/{{endpoint_id}}/secret"): "webhook-secret.rotate",
         ("POST", f"{_STORE}/webhooks/{{endpoint_id}}/ping"): "",
         ("POST", f"{_STORE}/webhook-deliveries/{{delivery_id}}/redelivery"): "",
+        ("POST", "/v1/invoices/{invoice_id}/refunds"): "refund.create",
+        ("POST", f"{_REFUND}/approve"): "refund.approve",
+        ("POST", f"{_REFUND}/cancel"): "",
+        ("POST", f"{_REFUND}/mark-paid"): "refund.mark-paid",
+        # The wallet's signature is the confirmation.
+        ("POST", f"{_REFUND}/withdrawal"): "",
+        ("POST", f"{_REFUND}/signature"): "",
     }
 )
 """What a person may change, and which action it is where that has to be confirmed. A route that is

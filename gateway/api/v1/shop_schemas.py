@@ -12,14 +12,15 @@ from gateway.api.v1.encoding import END, Address
 from gateway.api.v1.grant_schemas import Amount, GrantReply, KeyLifetime, Symbol
 from merchants.documents.native import ConversionDocument, EventDocument, InvoiceDocument
 from merchants.sales.offers import OPTIONS_MAX
+from merchants.stores.bounds import LIFETIME_S_LEAST, LIFETIME_S_MOST, TOLERANCE_PPM_MAX
 from merchants.stores.grants import KEY_LIFETIME_S
 from merchants.stores.typed import TypedMessage
 from settlement.audit.proofs import TradeProof
 
-TOLERANCE_PPM_MAX: Final = 100_000
 TOKENS_MAX: Final = 32
 """Tokens that a store can ask for at once; more with one request each."""
 
+Lifetime = Annotated[int, msgspec.Meta(ge=LIFETIME_S_LEAST, le=LIFETIME_S_MOST)]
 Url = Annotated[str, msgspec.Meta(max_length=2048, pattern="^(https?://[!-~]+)?" + END)]
 
 
@@ -39,22 +40,26 @@ class CreateStore(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
     name: Annotated[str, msgspec.Meta(max_length=80)] = ""
     webhook_url: Url = ""
     slippage_ppm: Annotated[int, msgspec.Meta(ge=0, lt=PPM)] = 5_000
-    invoice_lifetime_s: Annotated[int, msgspec.Meta(ge=60, le=86_400)] = 900
+    invoice_lifetime_s: Lifetime = 900
     key_lifetime_s: KeyLifetime = KEY_LIFETIME_S
     notional_cap: Amount = ""
     floor_price: Amount = ""
     tolerance_ppm: Annotated[int, msgspec.Meta(ge=0, le=TOLERANCE_PPM_MAX)] = 1_000
     tolerance: Amount = "0"
+    unique_order_ids: bool = False
 
 
 class ChangeStore(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
-    """Settings that are to be another way, within the bounds of ``CreateStore``; the rest stays."""
+    """Settings that are to be another way, within the bounds of ``CreateStore``; the rest stays.
+    A store that accepts no invoices makes no new ones and no new prices; what is open ends."""
 
     name: Annotated[str, msgspec.Meta(max_length=80)] | None = None
     slippage_ppm: Annotated[int, msgspec.Meta(ge=0, lt=PPM)] | None = None
-    invoice_lifetime_s: Annotated[int, msgspec.Meta(ge=60, le=86_400)] | None = None
+    invoice_lifetime_s: Lifetime | None = None
     tolerance_ppm: Annotated[int, msgspec.Meta(ge=0, le=TOLERANCE_PPM_MAX)] | None = None
     tolerance: Amount | None = None
+    unique_order_ids: bool | None = None
+    accepts_invoices: bool | None = None
 
 
 class CreateInvoice(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
@@ -85,6 +90,13 @@ class StoreReply(msgspec.Struct, frozen=True):
     invoice_lifetime_s: int
     tolerance_ppm: int
     tolerance: str
+    unique_order_ids: bool
+    """Whether a second invoice of an order is refused where its request does not say."""
+
+    accepts_invoices: bool
+    closed_at: int | None
+    """Unix seconds; null for a store that is open."""
+
     grants: list[GrantReply]
     """Newest first."""
 

@@ -37,6 +37,13 @@ export async function ask(method, path, body, stepUp = "") {
   return told;
 }
 
+// An answer that is no JSON, as it comes.
+export async function fetched(path) {
+  const answer = await fetch(path, { headers: { "tillbook-store": storeId } });
+  if (!answer.ok) throw new Refused({}, answer.status);
+  return answer;
+}
+
 export const get = (path) => ask("GET", path);
 
 // -- Passkeys ---------------------------------------------------------------------------------

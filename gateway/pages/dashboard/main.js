@@ -5,26 +5,42 @@ import { demoProvider } from "../market/wallet.js";
 import {
   ask, Cancelled, get, Refused, signedByPasskey, signedByWallet, unhex, walletsBy, workIn,
 } from "./asking.js";
+import { keys } from "./keys.js";
+import { refunds } from "./refunds.js";
+import { reports } from "./reports.js";
+import { rules } from "./rules.js";
+import { authorize } from "./authorize.js";
 import { conversions, exceptions, invoices, today } from "./sales.js";
 import { account } from "./security.js";
-import { grants, keys, log, payouts, reports, team, webhooks } from "./shop.js";
+import { grants, log, payouts, team } from "./shop.js";
+import { webhooks } from "./webhooks.js";
 import { language, otherLanguage, t, translate } from "./words.js";
 
-// Which parts there are, and the permission that each takes.
+// Which parts there are, and the permissions of which each takes one.
 const SECTIONS = {
   today: [today, "btcpay.store.canviewinvoices"],
   invoices: [invoices, "btcpay.store.canviewinvoices"],
   exceptions: [exceptions, "btcpay.store.canviewinvoices"],
   conversions: [conversions, "btcpay.store.canviewinvoices"],
+  refunds: [refunds, "btcpay.store.cancreatenonapprovedpullpayments",
+    "btcpay.store.canviewpullpayments"],
+  rules: [rules, "btcpay.store.canviewstoresettings"],
   payouts: [payouts, "btcpay.store.canviewstoresettings"],
   grants: [grants, "btcpay.store.canviewstoresettings"],
-  webhooks: [webhooks, "btcpay.store.canviewstoresettings"],
+  webhooks: [webhooks, "btcpay.store.webhooks.canmodifywebhooks"],
   keys: [keys, "btcpay.store.canmodifystoresettings"],
   reports: [reports, "btcpay.store.canviewreports"],
   team: [team, ""],
   log: [log, "btcpay.store.canviewstoresettings"],
   account: [account, null],
 };
+
+// What an application asks for, on the one page where it does; then that is all there is.
+const { asks } = document.body.dataset;
+if (asks) {
+  for (const name of Object.keys(SECTIONS)) delete SECTIONS[name];
+  SECTIONS.authorize = [authorize, ""];
+}
 
 const here = { me: null, store: null, invitation: "", turn: 0 };
 const found = new Map();
@@ -125,15 +141,12 @@ async function entered() {
 
 async function begin() {
   here.me = null;
-  try {
-    here.me = await get("/v1/people/me");
-  } catch (error) {
-    if (!(error instanceof Refused) || error.status !== 401) throw error;
-  }
+  const { signed_in: isKnown } = await get("/v1/people/sessions/this");
+  if (isKnown) here.me = await get("/v1/people/me");
   const isIn = here.me !== null;
   byId("door").hidden = isIn;
   byId("leave").hidden = !isIn;
-  byId("sections").hidden = !isIn;
+  byId("sections").hidden = !isIn || Boolean(asks);
   byId("shown").replaceChildren();
   byId("invited").hidden = !here.invitation;
   if (!isIn) {
@@ -141,7 +154,7 @@ async function begin() {
     listWallets();
     return;
   }
-  chooseStore(sessionStorage.getItem("tillbook-store"));
+  chooseStore((asks && JSON.parse(asks).store) || sessionStorage.getItem("tillbook-store"));
   await show();
 }
 
@@ -158,9 +171,9 @@ function chooseStore(wanted) {
 const may = (scope) => here.store?.scopes.includes(scope) ?? false;
 
 function allowed(name) {
-  const scope = SECTIONS[name][1];
-  if (scope === null) return true;
-  return here.store !== null && (scope === "" || may(scope));
+  const scopes = SECTIONS[name].slice(1);
+  if (scopes[0] === null) return true;
+  return here.store !== null && scopes.some((scope) => scope === "" || may(scope));
 }
 
 // Show the part that the address names; what was asked for before and comes late is not shown.
@@ -197,14 +210,17 @@ function start() {
   other.hidden = false;
   other.textContent = otherLanguage.name;
   other.lang = otherLanguage.code;
-  other.href = `?lang=${otherLanguage.code}`;
+  const query = new URLSearchParams(location.search);
+  query.set("lang", otherLanguage.code);
+  other.href = `?${query}`;
   document.documentElement.lang = language;
   const invitation = /^#invitation=(tbi_[\w-]+)$/.exec(location.hash);
   if (invitation) [, here.invitation] = invitation;
   if (location.hostname === "127.0.0.1") {
     byId("by-passkey").hidden = true;
     byId("use-a-name").hidden = false;
-    const url = `${location.protocol}//localhost:${location.port}/dashboard`;
+    const { protocol, port, pathname, search } = location;
+    const url = `${protocol}//localhost:${port}${pathname}${search}`;
     byId("use-a-name").textContent = t("use_a_name", { url });
   }
   byId("by-passkey").addEventListener("click", () => attempt(byPasskey));

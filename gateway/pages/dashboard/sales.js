@@ -1,9 +1,10 @@
 // What was sold, what did it bring, and what went another way than it should?
 
 import { element } from "../market/elements.js";
-import { ask, get } from "./asking.js";
-import { basisPoints, isToday, isZero, short, sum, when, withCents } from "./numbers.js";
+import { get } from "./asking.js";
+import { isToday, isZero, short, spreadPpm, sum, when, withCents } from "./numbers.js";
 import { card, facts, state, table } from "./parts.js";
+import { ACTIONS, changeExceptions, exceptionPath } from "./rules.js";
 import { locale, t } from "./words.js";
 
 const PAGES_MAX = 8;
@@ -105,36 +106,38 @@ function exceptionOf(row) {
   return sellsNot(row) ? "held" : "none";
 }
 
-// What to do by rule with what is not as it should be; the store keeps the rule.
-const RULES = { paid_late: "late", paid_partial: "short", paid_over: "over", other: "other_token" };
+// Which rule is of which exception; the store keeps the rule.
+const RULES = { paid_late: "late", paid_partial: "short", paid_over: "over" };
 
-export async function exceptions({ store, attempt, again, tell }) {
+export async function exceptions({ store, may, attempt, again, tell }) {
   const { rows } = await newest(() => true);
   const odd = rows.filter(isOdd);
-  const policies = await get(`/v1/stores/${store.id}/exception-policies`).catch(() => null);
+  const sees = may("btcpay.store.canviewstoresettings");
+  const policies = sees ? await get(exceptionPath(store)) : null;
+  const mayChange = may("btcpay.store.canmodifystoresettings");
   const rule = (row) => {
     const name = RULES[exceptionOf(row)];
-    if (!policies || !name || !(name in policies)) return "–";
-    return element("span", { className: "buttons" }, ...["keep", "return", "requote"]
+    if (!policies || !name) return "–";
+    if (!mayChange) return t(`does_${policies[name]}`);
+    return element("span", { className: "buttons" }, ...ACTIONS[name]
       .map((what) => element("button", {
         type: "button", className: "small", ariaPressed: String(policies[name] === what),
         onclick: () => attempt(async () => {
-          await ask("PATCH", `/v1/stores/${store.id}/exception-policies`, { [name]: what });
+          await changeExceptions(store, { ...policies, [name]: what });
           await again();
           tell(t("done"));
         }),
       }, t(`rule_${what}`))));
   };
-  return [card(null,
-    element("p", { className: "note" }, t("exceptions_told")),
-    table(["time", "order", "amount", "received", "what", "rule"], odd.map((row) => [
-      when(row.created_at, locale),
-      row.order_id || row.id.slice(0, 12),
-      money(amountOf(row), currencyOf(row)),
-      short(row.received),
-      t(`exception_${exceptionOf(row)}`),
-      rule(row),
-    ]), "no_exceptions"))];
+  const table_ = table(["time", "order", "amount", "received", "what", "rule"], odd.map((row) => [
+    when(row.created_at, locale),
+    row.order_id || row.id.slice(0, 12),
+    money(amountOf(row), currencyOf(row)),
+    short(row.received),
+    t(`exception_${exceptionOf(row)}`),
+    rule(row),
+  ]), "no_exceptions");
+  return [card(null, element("p", { className: "note" }, t("exceptions_told")), table_)];
 }
 
 export async function conversions() {
@@ -146,6 +149,7 @@ export async function conversions() {
       ["proceeds", short(sum(sold.map(({ sale }) => sale.proceeds)))],
       ["fees", short(sum(sold.map(({ sale }) => sale.fee)))],
       ["net", short(sum(sold.map(({ sale }) => sale.net)))],
+      ["spread", spreadOfAll(sold.map(({ sale }) => sale))],
       ["unsold", String(sales.filter(({ sale }) => !isZero(sale.unsold)).length)],
     ], "figures"),
     element("p", { className: "note" }, t("spread_told")),
@@ -155,17 +159,17 @@ export async function conversions() {
         sale.market,
         short(sale.sold),
         short(sale.proceeds),
-        spreadOf(row, sale),
+        ppm(sale.spread_ppm),
         element("span", {}, state(sale.status, t(`sale_${sale.status}`)),
           sale.reason ? element("small", {}, ` ${sale.reason}`) : ""),
       ]), "no_conversions"))];
 }
 
-// Against the middle of the book where the sale says it, else against the price locked for it.
-function spreadOf(row, sale) {
-  const [base] = sale.market.split("-");
-  const locked = row.rate ?? row.options?.find(({ token }) => token === base)?.rate;
-  const price = sale.mid ?? locked;
-  const points = price && !isZero(sale.sold) ? basisPoints(sale.proceeds, sale.sold, price) : null;
-  return points === null ? "–" : t("basis_points", { points });
+const ppm = (spread) => (spread === null ? "–" : t("ppm", { ppm: spread }));
+
+// Of all sales that know the middle of the book, as one.
+function spreadOfAll(sales) {
+  const compared = sales.filter(({ at_middle: middle }) => middle !== null);
+  return ppm(spreadPpm(sum(compared.map(({ at_middle: middle }) => middle)),
+    sum(compared.map(({ proceeds }) => proceeds))));
 }

@@ -1,4 +1,4 @@
-// Where does a shop's money go, who works there, and how do its doors to the outside do?
+// Where does a shop's money go, who works there, and what was done?
 
 import { element } from "../market/elements.js";
 import { ask, confirmed, get } from "./asking.js";
@@ -9,8 +9,6 @@ import { locale, t } from "./words.js";
 const ROLES = ["clerk", "accountant", "manager", "owner"];
 const PAYOUT = "tillbook.store.canchangepayout";
 const TEAM = "tillbook.store.canmanageteam";
-const WEBHOOKS = "btcpay.store.webhooks.canmodifywebhooks";
-const SETTINGS = "btcpay.store.canmodifystoresettings";
 
 const code = (text) => element("code", {}, text);
 
@@ -59,94 +57,6 @@ export async function grants({ store }) {
       short(row.floor_price),
       when(row.expires_at, locale),
     ]), "no_grants"))];
-}
-
-export async function webhooks({ store, may, attempt, again, tell }) {
-  const path = `/v1/stores/${store.id}`;
-  const [{ deliveries }, { webhooks: endpoints }] = await Promise.all([
-    get(`${path}/webhook-deliveries`), get(`${path}/webhooks`)]);
-  const failed = deliveries.filter(({ attempts, status }) => attempts > 1
-    || status === "dead");
-  const again_ = (row) => (may(WEBHOOKS) && row.status !== "pending"
-    ? button("redeliver", () => attempt(async () => {
-      await ask("POST", `${path}/webhook-deliveries/${row.id}/redelivery`);
-      await again();
-      tell(t("redelivered"));
-    })) : "");
-  const place = element("div", {});
-  const renew = (row) => button("secret_new", () => attempt(async () => {
-    const stepUp = await confirmed("webhook-secret.rotate", store.id, { endpoint_id: row.id });
-    const made = await ask("POST", `${path}/webhooks/${row.id}/secret`, {}, stepUp);
-    place.replaceChildren(shownOnce("shown_once", made.webhook_secret));
-  }));
-  const parts = [card(null,
-    table(["endpoint", "webhook_health", ""], endpoints.map((row) => [
-      code(row.url),
-      state(row.enabled ? "live" : "dead", t(row.enabled ? "webhook_on" : "webhook_off")),
-      may(WEBHOOKS) ? renew(row) : "",
-    ]), "no_endpoints"),
-    place,
-    facts([["webhook_failed", `${failed.length} / ${deliveries.length}`]]),
-    element("p", { className: "note" }, t("secret_told"))),
-  card("deliveries", table(["what", "status", "attempts", "answer", ""],
-    deliveries.map((row) => [
-      row.type,
-      state(row.status, t(`delivery_${row.status}`)),
-      String(row.attempts),
-      row.last_status ? String(row.last_status) : row.last_error || "–",
-      again_(row),
-    ]), "no_deliveries"))];
-  return parts;
-}
-
-const scopeWords = (scope) => t(`scope_${scope.split(".").at(-1)}`);
-
-export async function keys({ store, may, attempt, again, tell }) {
-  const path = `/v1/stores/${store.id}/api-keys`;
-  const { api_keys: rows } = await get(path);
-  const place = element("div", {});
-  const parts = [card(null, element("p", { className: "note" }, t("keys_told")),
-    table(["label", "scopes", "used", ""], rows.map((row) => [
-      element("span", {}, row.label || "–", " ", code(`${row.hint}…`)),
-      row.scopes.map(scopeWords).join(", "),
-      row.used_at ? when(row.used_at, locale) : "–",
-      may(SETTINGS) && row.works ? button("revoke", () => attempt(async () => {
-        await ask("DELETE", `${path}/${row.id}`);
-        await again();
-        tell(t("key_revoked"));
-      })) : "",
-    ]), "no_keys"), place)];
-  if (may(SETTINGS)) {
-    const label = element("input", { name: "label", maxLength: 80, autocomplete: "off" });
-    const choices = store.scopes.filter((scope) => scope.startsWith("btcpay."))
-      .map((scope) => element("label", { className: "choice" },
-        element("input", { type: "checkbox", name: "scopes", value: scope }),
-        element("span", {}, scopeWords(scope))));
-    const fields = [field("label", label), element("fieldset", {},
-      element("legend", {}, t("scopes")), ...choices)];
-    parts.push(card("key_new", form("key_make", fields, (_, made) => attempt(async () => {
-      const given = new FormData(made);
-      const wanted = { scopes: given.getAll("scopes"), label: given.get("label") };
-      const stepUp = await confirmed("api-key.create", store.id, wanted);
-      const told = await ask("POST", path, wanted, stepUp);
-      place.replaceChildren(shownOnce("shown_once", told.api_key));
-      made.reset();
-    }))));
-  }
-  return parts;
-}
-
-const REPORTS = ["payments", "conversions", "refunds", "payouts", "fees", "settlement",
-  "reconciliation"];
-
-export async function reports({ store }) {
-  const link = (name, form_) => element("a", {
-    href: `/v1/stores/${store.id}/reports/${name}?format=${form_}`, download: `${name}.${form_}`,
-  }, form_.toUpperCase());
-  return [card(null, element("p", { className: "note" }, t("reports_told")),
-    table(["report", "download"], REPORTS.map((name) => [
-      t(`report_${name}`), element("span", {}, link(name, "csv"), " · ", link(name, "json"))]),
-    "none"))];
 }
 
 export async function team(context) {
