@@ -161,17 +161,20 @@ def first_fills(
     at most of all of them."""
     each_max = FILLS_SHOWN if all_max is None else min(FILLS_SHOWN, all_max)
     bounds = {"each_max": each_max, "all_max": _NO_BOUND if all_max is None else all_max}
-    rows = session.scalars(_FILLS, {"ids": list(conversion_ids), **bounds})
     found: dict[str, list[Fill]] = {conversion_id: [] for conversion_id in conversion_ids}
-    for row in rows:
+    if not found:
+        return found
+    for row in session.scalars(_FILLS, {"ids": list(conversion_ids), **bounds}):
         found[row.conversion_id].append(row)
     return found
 
 
-def newest_conversions(session: Session, invoice_ids: Sequence[str]) -> dict[str, list[Conversion]]:
+def newest_conversions(
+    session: Session, invoices: Sequence[Invoice]
+) -> dict[str, list[Conversion]]:
     """Return the newest conversions of each of some invoices, the oldest of them first."""
-    rows = session.scalars(_NEWEST, {"ids": list(invoice_ids)})
-    found: dict[str, list[Conversion]] = {invoice_id: [] for invoice_id in invoice_ids}
-    for row in rows:
+    found: dict[str, list[Conversion]] = {invoice.id: [] for invoice in invoices}
+    names = [invoice.id for invoice in invoices if not has_none(invoice, "conversions")]
+    for row in session.scalars(_NEWEST, {"ids": names}) if names else ():
         found[row.invoice_id].append(row)
     return found
