@@ -45,7 +45,7 @@ from merchants.records.tables import (
     Sweep,
 )
 from merchants.records.terms import keep_terms
-from merchants.records.together import TOGETHER, know_unsold, read_places
+from merchants.records.together import know_unsold, read_places, whole
 from merchants.records.turns import Turn
 from merchants.reports.movements import Movements
 from merchants.reports.reports import Reports
@@ -389,7 +389,7 @@ class Merchants:
     ) -> Iterator[Invoice]:
         """Yield the invoices that have one of ``names``, with what their moving on looks at."""
         for chunk in batched(names, ROWS_MAX):
-            found = session.scalars(select(Invoice).where(column.in_(chunk)).options(*TOGETHER))
+            found = session.scalars(select(Invoice).where(column.in_(chunk)).options(*whole()))
             invoices = found.all()
             know_unsold(session, invoices)
             yield from invoices
