@@ -11,7 +11,7 @@ import gc
 import os
 import secrets
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import AsyncExitStack
 from functools import partial
 from random import Random
@@ -46,7 +46,7 @@ from gateway.node.logs import brief, redacted
 from gateway.node.monitor import Keeper
 from gateway.node.pace import Pace, Rhythm
 from gateway.node.secrets import acknowledging_signer, kept_secret, private_directory
-from gateway.node.settings import Remote, Settings
+from gateway.node.settings import MarketPlan, Remote, Settings
 from gateway.trading.api_keys import ApiKeys
 from gateway.trading.budgets import RateLimits
 from gateway.trading.sessions import SessionIssuer
@@ -164,7 +164,7 @@ class Stack:
             opened.push_async_callback(asyncio.to_thread, self._settle_what_waits)
             opened.push_async_callback(parts.pipeline.close)
             opened.push_async_callback(parts.merchants.deliveries.close)
-            await begin(parts, self.deployment, self.settings.markets)
+            await begin(parts, self.deployment, self._planned_markets())
             self._record_tokens()
             dealt_with = self.chain.block(max(parts.watcher.cursor - 1, 0))
             parts.chain_loop.looked_ns = 0 if dealt_with is None else dealt_with.timestamp * NS
@@ -236,6 +236,15 @@ class Stack:
             settings.delays,
             BondPlan(acknowledging, settings.tokens[0].symbol, BOND_RAW),
         )
+
+    def _planned_markets(self) -> Sequence[MarketPlan]:
+        """Return what is to be listed. A sandbox that an earlier build has laid out lacks tokens of
+        this one's plan, and goes on without their markets."""
+        plans = self.settings.markets
+        if not self.settings.sandbox:
+            return plans
+        there = {token.symbol for token in self.deployment.tokens}
+        return [plan for plan in plans if {plan.base, plan.quote} <= there]
 
     def _seams(self, storage: DirectoryStorage, acknowledging: Signer) -> Seams:
         """Open what else outlives a process."""
@@ -426,6 +435,7 @@ class Stack:
             now_ns=self.now_ns,
             proofs=Work(),
             reads=Work(),
+            wallets=Work(),
         )
 
     def api_keys(self) -> ApiKeys:

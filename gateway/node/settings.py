@@ -135,7 +135,8 @@ class Settings(NamedTuple):
 
 
 def sandbox_settings(directory: Path, host: str, port: int, chain: ChainName) -> Settings:
-    """Return a whole exchange on an embedded chain with two worthless tokens."""
+    """Return a whole exchange on an embedded chain with worthless tokens: one to pay with, and two
+    stablecoins of different currencies that shops may be paid in."""
     return Settings(
         directory=directory,
         host=host,
@@ -146,21 +147,30 @@ def sandbox_settings(directory: Path, host: str, port: int, chain: ChainName) ->
         tokens=(
             TokenPlan("Demo Dollar", "USD", 6, least_withdrawal_pips=PIPS_PER_TOKEN),
             TokenPlan("Demo Token", "TOKEN", 18),
+            TokenPlan("Demo Euro", "EUR", 6, least_withdrawal_pips=PIPS_PER_TOKEN),
         ),
-        markets=(
+        markets=tuple(
             MarketPlan(
-                symbol="TOKEN-USD",
+                symbol=f"TOKEN-{quote}",
                 base="TOKEN",
-                quote="USD",
+                quote=quote,
                 lot_pips=10_000,
                 tick_pips=100,
                 maker_fee_ppm=200,
                 taker_fee_ppm=1_000,
                 least_notional_pips=PIPS_PER_TOKEN,
-            ),
+            )
+            for quote in ("USD", "EUR")
         ),
         # Its two makers quote at once, and nothing was ever traded when the first invoice is made.
-        prices=PriceTerms(age_ns=10**9, references={"TOKEN-USD": 2_500 * PIPS_PER_TOKEN}),
+        # A euro is 10/9 dollars here, as the invented rates say too.
+        prices=PriceTerms(
+            age_ns=10**9,
+            references={
+                "TOKEN-USD": 2_500 * PIPS_PER_TOKEN,
+                "TOKEN-EUR": 2_250 * PIPS_PER_TOKEN,
+            },
+        ),
         # Invented, as its tokens are.
         rates=RateTerms(sources=("sandbox",), sources_min=1),
         # Everybody in a sandbox comes from the same loopback address.
@@ -177,6 +187,7 @@ def sandbox_settings(directory: Path, host: str, port: int, chain: ChainName) ->
         token_roads={
             "USD": TokenRoads(permit=SigningDomain("Demo Dollar", "1")),
             "TOKEN": TokenRoads(permit=SigningDomain("Demo Token", "1")),
+            "EUR": TokenRoads(permit=SigningDomain("Demo Euro", "1")),
         },
         sandbox=True,
         sign_up=True,

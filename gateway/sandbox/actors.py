@@ -21,13 +21,15 @@ ASK_LANES: Final = 0x9000
 
 
 class Quotes(NamedTuple):
-    """How a maker quotes: ``levels`` prices a side, one order of ``lots`` at each."""
+    """How a maker quotes: ``levels`` prices a side, one order of ``lots`` at each, the first in the
+    lane ``lane`` of its side: in each market in others."""
 
     mid_ticks: int
     spread_ticks: int
     step_ticks: int
     levels: int
     lots: int
+    lane: int = 0
 
 
 def quotes_of(
@@ -47,5 +49,5 @@ def quotes_of(
                 price_ticks,
                 nonce=nonce,
                 expiry=expiry,
-                lane=lanes + level,
+                lane=lanes + quotes.lane + level,
             )

@@ -26,7 +26,11 @@ from settlement.protocol.eip712 import login_digest, order_digest, withdrawal_di
 from settlement.protocol.evidence import SignedWithdrawal
 from settlement.protocol.siwe import personal_digest
 
-GIFT: Final = {"TOKEN": 10 * PIPS_PER_TOKEN, "USD": 25_000 * PIPS_PER_TOKEN}
+GIFT: Final = {
+    "TOKEN": 10 * PIPS_PER_TOKEN,
+    "USD": 25_000 * PIPS_PER_TOKEN,
+    "EUR": 25_000 * PIPS_PER_TOKEN,
+}
 """What one press gives, in the vault and once more in the wallet."""
 
 GAS_WEI: Final = 10**18

@@ -162,10 +162,11 @@ class Accidents:
                 await self._stack.parts.exchange.place(order)
 
     async def _cancel_all(self, who: int) -> None:
+        market = self._stack.parts.catalog.markets[0]
         wallet, now = self._wallets[who], self._stack.now_ns() // 10**9
         asked = SessionLogin(wallet.address, now, wallet.login_signature(now))
         exchange = self._stack.parts.exchange
-        await awaited(exchange.offer_cancel_all(wallet.address, None, asked))
+        await awaited(exchange.offer_cancel_all(wallet.address, market, asked))
 
 
 async def _short(accidents: Accidents, invoice: InvoiceDocument) -> None:

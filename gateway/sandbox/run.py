@@ -38,6 +38,7 @@ from gateway.sandbox.traders import Range, Rhythm, Traders
 from gateway.sandbox.wallet import TransactionLost, Wallet
 from gateway.trading.rejection import Rejection
 from settlement.chain.dev.devchain import dev_secret
+from settlement.orders.catalog import Market
 
 BLOCK_SECONDS: Final = 0.25
 QUOTE_DAYS: Final = 30
@@ -48,6 +49,14 @@ QUOTES: Final = {
     actors.MAKER_ONE: actors.Quotes(250_005, 5, 20, levels=12, lots=500_000),
     actors.MAKER_TWO: actors.Quotes(250_005, 15, 30, levels=12, lots=700_000),
 }
+SECOND_MARKET: Final = "TOKEN-EUR"
+SECOND_DEPOSIT: Final = 10_000_000 * PIPS_PER_TOKEN
+SECOND_QUOTES: Final = {
+    actors.MAKER_ONE: actors.Quotes(225_005, 10, 30, levels=6, lots=500_000, lane=64),
+    actors.MAKER_TWO: actors.Quotes(225_005, 20, 40, levels=6, lots=700_000, lane=64),
+}
+"""How the same makers quote against the second stablecoin, that shops may be paid in as well."""
+
 ROAMED: Final = Range(250_005, 420)
 """Where the demo traders' price wanders; the makers leave them that room."""
 
@@ -176,6 +185,7 @@ async def open_market(
     stack: Stack,
     wallets: dict[int, Wallet],
     makers: Mapping[int, actors.Quotes] = QUOTES,
+    second_makers: Mapping[int, actors.Quotes] = SECOND_QUOTES,
 ) -> None:
     """See that makers and visitor have money in the vault, and that the makers quote.
 
@@ -186,11 +196,27 @@ async def open_market(
     for who in (actors.MAKER_ONE, actors.MAKER_TWO, actors.VISITOR, actors.TRADER):
         for symbol, pips in DEPOSITS.items():
             await _fund(stack, wallets[who], symbol, pips)
-    market = stack.parts.catalog.markets[0]
-    if stack.parts.exchange.depth(market, Side.BUY, 1) and stack.parts.exchange.depth(
-        market, Side.SELL, 1
-    ):
-        return
+    quoted = await _quote(stack, wallets, stack.parts.catalog.markets[0], makers)
+    second = stack.parts.catalog.market(SECOND_MARKET)
+    if second is not None and second_makers:  # A sandbox of an earlier build has none.
+        for who in second_makers:
+            await _fund(stack, wallets[who], second.quote.symbol, SECOND_DEPOSIT)
+        quoted |= await _quote(stack, wallets, second, second_makers)
+    if quoted:
+        # Before that shops would have no price to quote.
+        await asyncio.sleep(stack.settings.prices.age_ns / 10**9)
+
+
+async def _quote(
+    stack: Stack,
+    wallets: dict[int, Wallet],
+    market: Market,
+    makers: Mapping[int, actors.Quotes],
+) -> bool:
+    """Let the makers quote where a side of the book is empty; return whether that was so."""
+    depth = stack.parts.exchange.depth
+    if depth(market, Side.BUY, 1) and depth(market, Side.SELL, 1):
+        return False
     # Nonces are the time, so that quotes made anew after the old ones expired are new orders.
     now = stack.now_ns() // 10**9
     refused: Counter[str] = Counter()
@@ -203,14 +229,13 @@ async def open_market(
                 refused[result.outcome.name] += 1
     if refused:
         structlog.get_logger("makers").warning("quotes refused", outcomes=dict(refused))
-    # Before that shops would have no price to quote.
-    await asyncio.sleep(stack.settings.prices.age_ns / 10**9)
+    return True
 
 
 async def _fund(stack: Stack, wallet: Wallet, symbol: str, pips: int) -> None:
     """See that ``wallet`` has something of a token in the vault, and that the ledger knows it."""
     token = stack.parts.catalog.token(symbol)
-    assert token is not None, "the sandbox lists both"
+    assert token is not None, "the sandbox lists it"
     for _ in range(FUNDING_POLLS_MAX):
         try:
             await asyncio.to_thread(fill_vault, stack.chain, stack.deployment, wallet, token, pips)

@@ -93,7 +93,8 @@ class Checkout(NamedTuple):
     """One invoice as its customer sees it; ``sayings`` say what happens next. ``account`` is the
     shop's, in hex; what is paid there for the invoice's ref pays for it. ``price`` is as the shop
     has stated it, ``received`` in the tokens that came; ``claimable`` are refunds that wait for the
-    customer's address."""
+    customer's address. ``embedders`` are the shop's own sites, whose pages may show it in a
+    frame."""
 
     invoice: InvoiceDocument
     shop: str
@@ -106,6 +107,9 @@ class Checkout(NamedTuple):
     claimable: tuple[RefundDocument, ...]
     confirmations: int
     confirmations_required: int
+    is_closed: bool = False
+    """Whether the shop is: it answers nobody and makes no new price."""
+    embedders: tuple[str, ...] = ()
 
 
 def said(key: str, **values: Fact) -> Saying:
@@ -119,9 +123,12 @@ def checkout_of(
     shop: str,
     account: str,
     confirmations_required: int,
+    *,
+    is_closed: bool = False,
+    embedders: tuple[str, ...] = (),
 ) -> Checkout:
     """Return what to show for ``invoice``; ``sums`` are of all its conversions, of which the
-    document has the newest only."""
+    document has the newest only. ``is_closed`` says that of the shop."""
     phase = phase_of(invoice, sums)
     confirmations = min(
         (p.confirmations for p in invoice.payments if p.status is not PaymentState.ORPHANED),
@@ -133,7 +140,7 @@ def checkout_of(
         account=account,
         phase=phase,
         sayings=(
-            *_sayings(invoice, sums, phase),
+            *_sayings(invoice, sums, phase, is_closed=is_closed),
             *_strays(invoice, phase),
             *_returns(invoice),
         ),
@@ -143,6 +150,8 @@ def checkout_of(
         claimable=tuple(r for r in invoice.refunds if r.receiver is None and r.status in OPEN),
         confirmations=min(confirmations, confirmations_required),
         confirmations_required=confirmations_required,
+        is_closed=is_closed,
+        embedders=embedders,
     )
 
 
@@ -184,7 +193,9 @@ def phase_of(invoice: InvoiceDocument, sums: Sums) -> Phase:
             return Phase.SETTLED
 
 
-def _sayings(invoice: InvoiceDocument, sums: Sums, phase: Phase) -> tuple[Saying, ...]:
+def _sayings(
+    invoice: InvoiceDocument, sums: Sums, phase: Phase, *, is_closed: bool
+) -> tuple[Saying, ...]:
     received = _received(invoice)
     match phase:
         case Phase.WAITING:
@@ -204,9 +215,11 @@ def _sayings(invoice: InvoiceDocument, sums: Sums, phase: Phase) -> tuple[Saying
         case Phase.SHORT:
             short = Money(invoice.short, invoice.settle_token, is_price=True)
             weighed = said("say_short", received=received, short=short)
-            return (weighed, said("say_short_keep"))
+            return (weighed, said("say_shop_closed" if is_closed else "say_short_keep"))
         case Phase.RETURNED:
             return (said("say_returned", received=_given_back(invoice)),)
+        case Phase.EXPIRED if is_closed:
+            return (said("say_shop_closed"),)
         case Phase.EXPIRED:
             return (said("say_expired"), said("say_ask_shop"))
         case Phase.INVALID:

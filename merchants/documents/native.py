@@ -23,6 +23,7 @@ from merchants.records.options import Option
 from merchants.records.others import Other, others_of
 from merchants.records.pots import Given
 from merchants.records.refunds import Refund
+from merchants.records.spread import spread_ppm
 from merchants.records.states import ConversionState, InvoiceException, InvoiceState, PaymentState
 from merchants.records.tables import Conversion, Credit, Event, Fill, Invoice, Payment
 from settlement.orders.catalog import Catalog, Market, Token
@@ -72,7 +73,9 @@ class ConversionSummary(msgspec.Struct, frozen=True):
     """One sale: of ``amount`` tokens ``sold`` brought ``proceeds``, of which ``net`` remains.
 
     ``gathered`` of it were too little for an order and wait to be sold with others. A sale
-    ``from_pot`` is one of what several invoices gave; ``net`` is shared over them.
+    ``from_pot`` is one of what several invoices gave; ``net`` is shared over them. ``at_middle`` is
+    what ``sold`` would have brought at the middle of the book when it was sold, ``spread_ppm`` by
+    how many millionths it brought less (negative: more); both null where the book had no two sides.
     """
 
     id: str
@@ -88,6 +91,8 @@ class ConversionSummary(msgspec.Struct, frozen=True):
     net: str
     attempts: int
     reason: str
+    at_middle: str | None
+    spread_ppm: int | None
 
 
 class ConversionDocument(ConversionSummary, frozen=True):
@@ -290,6 +295,7 @@ def conversion_summary(catalog: Catalog, conversion: Conversion) -> ConversionSu
     """Return a conversion without its fills."""
     market = terms.market_of(catalog, conversion.market)
     proceeds, fee = conversion.proceeds_pips, conversion.fee_pips
+    is_compared = 0 < conversion.compared_pips == proceeds
     return ConversionSummary(
         id=conversion.id,
         status=conversion.state,
@@ -304,6 +310,8 @@ def conversion_summary(catalog: Catalog, conversion: Conversion) -> ConversionSu
         net=decimal_of_pips(proceeds - fee),
         attempts=conversion.attempts,
         reason=conversion.reason,
+        at_middle=decimal_of_pips(conversion.at_middle_pips) if is_compared else None,
+        spread_ppm=spread_ppm(conversion.at_middle_pips, proceeds) if is_compared else None,
     )
 
 

@@ -34,6 +34,7 @@ from merchants.documents.sums import (
 )
 from merchants.records.amounts import hex_of
 from merchants.records.database import is_there, reading
+from merchants.records.embedding import embedders_of
 from merchants.records.endpoints import Delivery
 from merchants.records.pots import Gift, pot_ref
 from merchants.records.refunds import Refund, RefundState
@@ -116,6 +117,8 @@ class Reader:
                 invoice.store.name,
                 hex_of(invoice.wallet),
                 self._confirmations_required,
+                is_closed=invoice.store.closed_ns is not None,
+                embedders=embedders_of(session, invoice.store_id),
             )
 
     def list_invoices(
@@ -251,14 +254,20 @@ class Reader:
             rows = session.scalars(query.limit(min(limit, REFUNDS_SHOWN)))
             return [refund_document(self._catalog, row) for row in rows]
 
-    def events_after(self, store_id: str, after: int, limit: int = PAGE_MAX) -> list[EventDocument]:
-        """Return a store's events with ids above the cursor ``after``, oldest first."""
-        query = (
-            select(Event)
-            .where(Event.store_id == store_id, Event.id > after)
-            .order_by(Event.id)
-            .limit(min(limit, PAGE_MAX))
-        )
+    def events_after(
+        self,
+        store_id: str,
+        after: int,
+        limit: int = PAGE_MAX,
+        *,
+        of_invoices: bool = False,
+    ) -> list[EventDocument]:
+        """Return a store's events with ids above the cursor ``after``, oldest first; only those
+        ``of_invoices``, where who asks may not see what is done to the store itself."""
+        query = select(Event).where(Event.store_id == store_id, Event.id > after)
+        if of_invoices:
+            query = query.where(Event.invoice_id.is_not(None))
+        query = query.order_by(Event.id).limit(min(limit, PAGE_MAX))
         with reading(self._database) as session:
             return [event_document(row) for row in session.scalars(query)]
 

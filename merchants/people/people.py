@@ -42,7 +42,9 @@ from merchants.records.database import reading, transaction
 from merchants.records.people import Passkey, PayoutChange, RecoveryCode, User
 from merchants.records.rejection import Rejection
 from merchants.records.tables import Store
-from settlement.protocol.eip712 import recover
+from merchants.stores.api_keys import ApiKeys
+from merchants.stores.closing import Closed
+from merchants.stores.signers import Signers, Vouched
 from settlement.protocol.siwe import personal_digest
 
 NS: Final = 10**9
@@ -70,11 +72,13 @@ class Proven(NamedTuple):
 
 
 class Answer(NamedTuple):
-    """What somebody answers to a challenge: as many factors as it needs."""
+    """What somebody answers to a challenge: as many factors as it needs. ``vouched`` is what a
+    wallet that is a contract stands behind."""
 
     passkey: PasskeyAnswer | None
     code: str
     signature: bytes
+    vouched: Vouched | None = None
 
 
 class Answered(NamedTuple):
@@ -105,9 +109,13 @@ class People:
         terms: PeopleTerms,
         wallets: Wallets,
         is_lost: Callable[[bytes], bool],
+        keys: ApiKeys,
+        signers: Signers,
         tell: News,
     ) -> None:
         self.database = database
+        self.signers = signers
+        self._keys = keys
         self._clock = clock
         self._entropy = entropy
         self._looks_ns = 0
@@ -153,6 +161,14 @@ class People:
                     session.rollback()
                     return joined
             return opened
+
+    def may_sign_in(self, wallet: bytes, invitation: str) -> bool:
+        """Return whether a wallet that proves itself would be let in: others are not asked over
+        the chain. Any thread may ask."""
+        with reading(self.database) as session:
+            if session.scalar(select(User.id).where(User.wallet == wallet)) is not None:
+                return True
+            return self._may_join(session, wallet, invitation)
 
     def _may_join(self, session: Session, wallet: bytes, invitation: str) -> bool:
         if self.sign_up or (invitation and self.team.is_invited(invitation)):
@@ -248,8 +264,9 @@ class People:
             step = self._step_of(person.user_id, answer.code) or 0
             factors |= {TOTP} if step else set()
         if WALLET in asked.needs and answer.signature and asked.wallet is not None:
-            signer = recover(personal_digest(asked.message), answer.signature)
-            factors |= {WALLET} if signer == asked.wallet else set()
+            digest = personal_digest(asked.message)
+            is_his = self.signers.has_signed(asked.wallet, digest, answer.signature, answer.vouched)
+            factors |= {WALLET} if is_his else set()
         if not factors.issuperset(asked.needs):
             return None
         return Answered(frozenset(factors), proven, step)
@@ -329,8 +346,11 @@ class People:
     ) -> Invited | Rejection:
         """Make an invitation; ``step_up_id`` is None where the operator asks."""
         with transaction(self.database) as session:
-            if session.get(Store, store_id) is None:
+            store = session.get(Store, store_id)
+            if store is None:
                 return Rejection(Outcome.NOT_FOUND, {"store": store_id})
+            if store.closed_ns is not None:
+                return Rejection(Outcome.FORBIDDEN, {"why": "the store is closed"})
             if step_up_id is not None:
                 refused = self.allowed(session, person, step_up_id, action)
                 if refused is not None:
@@ -349,7 +369,19 @@ class People:
             changed = self.team.change(session, actor, user_id, role)
             if changed is None and (role is None or CHANGE_PAYOUT not in SCOPES[role]):
                 self.payouts.cancel_of(session, actor, user_id)
+            if changed is None:
+                allowed = frozenset() if role is None else SCOPES[role]
+                self._keys.end_of(session, actor.store_id, user_id, allowed)
             return changed
+
+    def leave(self, session: Session, closed: Closed) -> None:
+        """Let a store that is closed have nobody but its owners, who may read its books: an
+        ``Ending``."""
+        person = Person(closed.by.user_id, "", "", recovered=False)
+        self.payouts.cancel_all(session, person, closed.store.id)
+        self.team.leave(session, closed.store.id)
+        deed = Deed("store.closed", closed.by.key_id, closed.store.id)
+        note(session, person, closed.now_ns, deed)
 
     def ask_payout(
         self, actor: Actor, wallet: bytes, step_up_id: str, action: Action

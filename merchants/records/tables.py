@@ -79,6 +79,10 @@ class Words(TypeDecorator[str]):
 # Words and not expressions: SQLite uses an index of some rows only where it finds its condition
 # again, and in a condition with parameters it does not.
 CONVERSION_WAITS: Final = text("state = 'pending'")
+CONVERSION_UNDER_WAY: Final = text("following")
+INVOICE_UNDER_WAY: Final = text(
+    "(state IN ('new', 'processing') OR sweep_at_ns IS NOT NULL OR judge_at_ns IS NOT NULL)"
+)
 
 
 def only(waits: TextClause) -> dict[str, Any]:
@@ -108,13 +112,12 @@ class Store(Table):
     """A shop: who may call, where its money goes, and in which stablecoin (``settle``) it wants it.
 
     What its wallet lets us sell is in ``Grant``, who may call in ``ApiKey``, where it is
-    told in ``Endpoint``. ``api_key_hash`` is its first key's, whether that works or not.
+    told in ``Endpoint``. A closed store sells nothing more; its rows stay.
     """
 
     __tablename__ = "stores"
 
     id: Mapped[str] = mapped_column(primary_key=True)
-    api_key_hash: Mapped[bytes] = mapped_column(unique=True)
     created_ns: Mapped[int]
     name: Mapped[str]
     wallet: Mapped[bytes]
@@ -126,6 +129,11 @@ class Store(Table):
     """What may be missing of a price: the larger of a share and an amount of quote pips."""
     unique_orders: Mapped[bool] = mapped_column(default=False, server_default="0")
     """Whether no two invoices may have one order id, unless the request says otherwise."""
+    paused: Mapped[bool] = mapped_column(default=False, server_default="0")
+    """Whether it takes no new invoices just now."""
+    closed_ns: Mapped[int | None]
+    event_count: Mapped[int] = mapped_column(default=0, server_default="0")
+    """Of events that are of no invoice."""
 
 
 class Invoice(Table):
@@ -147,6 +155,7 @@ class Invoice(Table):
         Index("invoices_by_store", "store_id", "created_ns"),
         Index("invoices_by_age", "created_ns", "id"),
         Index("invoices_by_order", "store_id", "order_id"),
+        Index("invoices_under_way", "store_id", **only(INVOICE_UNDER_WAY)),
     )
 
     id: Mapped[str] = mapped_column(primary_key=True)
@@ -262,6 +271,8 @@ class Conversion(Table):
     terms in which it was opened, ``lot_pips`` and ``tick_pips``; ``odd_pips`` are sold besides
     ``lots_filled``, less than such a lot: in other terms one may sell parts of it. All its fills
     brought ``proceeds_pips`` before ``fee_pips``: counted as they come, for they may be thousands.
+    ``at_middle_pips`` is what the fills that brought ``compared_pips`` of it would have brought at
+    the middle of the book when their order was signed; the others had none to compare with.
     ``to_pot_pips`` of it were too little for an order and went into the store's pot. A sale
     ``from_pot`` is one of what several invoices gave (``merchants.records.pots``), and belongs to
     the invoice that made it possible.
@@ -271,6 +282,7 @@ class Conversion(Table):
     __table_args__ = (
         UniqueConstraint("invoice_id", "number"),
         Index("conversions_waiting", "store_id", "next_attempt_ns", **only(CONVERSION_WAITS)),
+        Index("conversions_under_way", "store_id", **only(CONVERSION_UNDER_WAY)),
     )
 
     id: Mapped[str] = mapped_column(primary_key=True)
@@ -292,6 +304,8 @@ class Conversion(Table):
     """Whether some fill is not final yet or more fills may come."""
     proceeds_pips: Mapped[int] = mapped_column(Digits, default=0, server_default=text("'0'"))
     fee_pips: Mapped[int] = mapped_column(Digits, default=0, server_default=text("'0'"))
+    at_middle_pips: Mapped[int] = mapped_column(Digits, default=0, server_default=text("'0'"))
+    compared_pips: Mapped[int] = mapped_column(Digits, default=0, server_default=text("'0'"))
     from_pot: Mapped[bool] = mapped_column(default=False, server_default="0")
     to_pot_pips: Mapped[int] = mapped_column(default=0, server_default="0")
 
@@ -301,7 +315,8 @@ class Conversion(Table):
 class Order(Table):
     """A signed conversion order. It is stored before it is placed, so that a restart sends the
     same digest again; ``outcome`` is None until its fate is known. Lots and ticks are those of the
-    moment it was signed; the amounts that count are in ``body``."""
+    moment it was signed; the amounts that count are in ``body``. ``at_middle_pips`` is what all of
+    it would have brought at the middle of the book then, None where that had no two sides."""
 
     __tablename__ = "orders"
 
@@ -313,6 +328,7 @@ class Order(Table):
     body: Mapped[bytes]
     sequence: Mapped[int] = mapped_column(default=0)
     outcome: Mapped[int | None] = mapped_column(index=True)
+    at_middle_pips: Mapped[int | None]
 
     conversion: Mapped[Conversion] = relationship()
 
@@ -321,7 +337,8 @@ class Fill(Table):
     """One trade of a conversion order and how far it is on its way to the chain.
 
     Lots and ticks are in the terms of the trade, ``lot_pips`` and ``tick_pips``; ``traded_ns`` is
-    its command's time, 0 in a row from before it was kept.
+    its command's time, 0 in a row from before it was kept. ``at_middle_pips`` is its part of what
+    its order would have brought at the middle of the book.
     """
 
     __tablename__ = "fills"
@@ -344,10 +361,12 @@ class Fill(Table):
     tx_hash: Mapped[bytes | None]
     store_id: Mapped[str] = mapped_column(server_default=text("''"))
     traded_ns: Mapped[int] = mapped_column(default=0, server_default="0")
+    at_middle_pips: Mapped[int | None]
 
 
 class Event(Table):
-    """Something the shop is told; ``sequence`` counts an invoice's events from 1, without gaps.
+    """Something the shop is told; ``sequence`` counts an invoice's events from 1, without gaps, and
+    so it does those of the store that are of no invoice.
 
     ``id`` is the cursor of the event list. ``body`` is the JSON exactly as it is signed.
     """
@@ -360,7 +379,7 @@ class Event(Table):
 
     id: Mapped[int] = mapped_column(dense_id, primary_key=True)
     store_id: Mapped[str] = mapped_column(ForeignKey("stores.id"), index=True)
-    invoice_id: Mapped[str] = mapped_column(ForeignKey("invoices.id"))
+    invoice_id: Mapped[str | None] = mapped_column(ForeignKey("invoices.id"))
     sequence: Mapped[int]
     type: Mapped[str]
     webhook_id: Mapped[str] = mapped_column(unique=True)

@@ -14,6 +14,7 @@ from sqlalchemy.orm import Session
 
 from merchants.records.amounts import decimal_of_pips, exact_sum, hex_of, sum_of
 from merchants.records.pots import Gift
+from merchants.records.spread import spread_ppm
 from merchants.records.tables import Conversion, Credit, Fill, Invoice, Store
 from merchants.records.terms import lot_pips_of, market_of
 from merchants.reports.page import Asked, House, Page
@@ -190,6 +191,9 @@ def _row(house: House, asked: Asked, sale: Sale, part: Part) -> DisposalRow:
         price = conversion.quoted_ticks * tick_pips
         worth = decimal_of_pips(share(sale.pips * price // lot_pips_of(sale.market, conversion)))
     proceeds, fee = share(fill.proceeds_pips), share(fill.fee_pips)
+    # Of the whole trade: parts of some pips would say nothing.
+    middle = fill.at_middle_pips
+    spread = None if middle is None else spread_ppm(middle, fill.proceeds_pips)
     return DisposalRow(
         time_utc=moment(fill.traded_ns),
         time_local=moment(fill.traded_ns, asked.zone),
@@ -210,4 +214,6 @@ def _row(house: House, asked: Asked, sale: Sale, part: Part) -> DisposalRow:
         status=fill.state,
         batch="" if fill.batch is None else str(fill.batch),
         tx_hash="" if fill.tx_hash is None else hex_of(fill.tx_hash),
+        at_middle="" if middle is None else decimal_of_pips(share(middle)),
+        spread_ppm="" if spread is None else str(spread),
     )

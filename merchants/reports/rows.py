@@ -33,6 +33,8 @@ class DisposalRow(msgspec.Struct, frozen=True):
     ``worth_at_sale`` is what it was worth by the invoice's price, empty where the limit came from
     trades. ``fee`` is the exchange's, ``net`` what was left. ``lot_*`` say when and by which
     transaction the lot came; empty where no deposit of this exchange is known for it.
+    ``at_middle`` is what the book's middle would have brought when it was sold, ``spread_ppm`` by
+    how many millionths ``proceeds`` are less; empty where the book had no two sides.
     """
 
     time_utc: str
@@ -54,6 +56,8 @@ class DisposalRow(msgspec.Struct, frozen=True):
     status: str
     batch: str
     tx_hash: str
+    at_middle: str
+    spread_ppm: str
 
 
 class FeeRow(msgspec.Struct, frozen=True):

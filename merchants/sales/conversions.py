@@ -19,7 +19,7 @@ from engine.events import EventKind
 from engine.log_entries import LogEntry
 from engine.types import LOTS_MAX, MONEY_MAX, PRICE_MAX, Outcome
 from merchants.documents.sums import Sums, sums_of
-from merchants.records import terms
+from merchants.records import spread, terms
 from merchants.records.database import transaction
 from merchants.records.grants import Grant
 from merchants.records.options import Way
@@ -268,6 +268,7 @@ class Conversions:
                 lots=lots,
                 limit_ticks=ticks,
                 body=encode(order),
+                at_middle_pips=self._prices.at_middle_pips(market, lots),
             )
         )
         self._wallets_waiting.add(wallet)
@@ -359,6 +360,7 @@ class Conversions:
                     state=state,
                     batch=number,
                     tx_hash=tx_hash,
+                    at_middle_pips=spread.part_of(order.at_middle_pips, attachment, pips),
                 )
                 session.add(fill)
                 _count(conversion, fill, 1)
@@ -574,6 +576,9 @@ def _count(conversion: Conversion, fill: Fill, times: int) -> None:
     """Count what ``fill`` has brought; ``times`` is -1 where it is taken back."""
     conversion.proceeds_pips += times * fill.proceeds_pips
     conversion.fee_pips += times * fill.fee_pips
+    if fill.at_middle_pips is not None:
+        conversion.at_middle_pips += times * fill.at_middle_pips
+        conversion.compared_pips += times * fill.proceeds_pips
     if not conversion.from_pot:
         conversion.invoice.net_pips += times * (fill.proceeds_pips - fill.fee_pips)
 

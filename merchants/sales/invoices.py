@@ -61,6 +61,7 @@ from merchants.sales.tolerance import (
     least_pips,
     tolerated_pips,
 )
+from merchants.stores.closing import why_shut
 from merchants.webhooks import events
 from merchants.webhooks.event_types import EventType
 from settlement.ports import ExchangePort, SettlementPort, Transfer
@@ -137,10 +138,10 @@ class Invoices:
     ) -> Invoice | Rejection:
         """Price ``request``, which is a customer's where it ``is_pressed``.
 
-        Rejects MALFORMED, also for less than a sweep is worth, UNKNOWN_TOKEN,
-        NO_QUOTE, and CANNOT_SELL where the session key could not sell what would come; and as
-        IDEMPOTENCY_CONFLICT a second invoice of an order that may have one."""
-        malformed = why_malformed(request)
+        Rejects INVOICE_CLOSED for a store that takes none now, MALFORMED, also for less than a
+        sweep is worth, UNKNOWN_TOKEN, NO_QUOTE, CANNOT_SELL where the key could not sell what
+        would come, IDEMPOTENCY_CONFLICT a second one of an order that may have one."""
+        malformed = why_malformed(request) or why_shut(store)
         if malformed is not None:
             return malformed
         settle = listed(self._exchange.catalog.token_by_address(store.settle))
@@ -229,6 +230,9 @@ class Invoices:
 
     def _why_not_anew(self, session: Session, invoice: Invoice, now_ns: int) -> str:
         """Return why an invoice gets no new price; empty if it may."""
+        shut = why_shut(invoice.store)
+        if shut is not None:
+            return shut.detail["why"]
         if invoice.state is not InvoiceState.EXPIRED:
             return "only what has expired gets a new price"
         if invoice.requotes >= REQUOTES_MAX:

@@ -20,7 +20,7 @@ import msgspec
 
 from engine.events import BustedTrade, EventKind
 from engine.log_entries import Committed, EventRow
-from engine.types import PPM, Outcome, Side
+from engine.types import MONEY_MAX, PPM, Outcome, Side
 from merchants.sales import pricing
 from merchants.sales.depth import AgedBook, BookMemory
 from merchants.sales.pricing import Level, Quote
@@ -187,6 +187,16 @@ class Prices:
         if ceiling is None:
             return NoPrice.UNTRADED
         return pricing.quote_base(market, _under(bids, ceiling), base_pips) or NoPrice.SHALLOW
+
+    def at_middle_pips(self, market: Market, lots: int) -> int | None:
+        """Return what ``lots`` would bring in the middle of the book as it stands, whoever's it is;
+        None where it has no two sides, or that is more than there may be."""
+        book, _ = self._of(market.number)
+        bid, ask = book.best(Side.BUY), book.best(Side.SELL)
+        if bid is None or ask is None:
+            return None
+        pips = market.quote_pips(lots, bid + ask) // 2
+        return pips if pips <= MONEY_MAX else None
 
     def reach_pips(self, market: Market, now_ns: int) -> int:
         """Return what all bids that count would bring together; nothing where there is no price."""

@@ -4,7 +4,7 @@ Scopes carry the names of BTCPay's permissions, so that what asks for those can 
 include others, as they do there.
 """
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from typing import Final
 
 UNRESTRICTED: Final = "unrestricted"
@@ -22,9 +22,12 @@ CREATE_UNAPPROVED_PULL_PAYMENTS: Final = "btcpay.store.cancreatenonapprovedpullp
 ARCHIVE_PULL_PAYMENTS: Final = "btcpay.store.canarchivepullpayments"
 MANAGE_PAYOUTS: Final = "btcpay.store.canmanagepayouts"
 VIEW_PAYOUTS: Final = "btcpay.store.canviewpayouts"
+CLOSE_STORE: Final = "tillbook.store.canclose"
+"""BTCPay has none of its own for it. It is the owner's and the unrestricted key's: who may change
+settings would else end a shop that is not his."""
 
 INCLUDED: Final[dict[str, tuple[str, ...]]] = {
-    UNRESTRICTED: (MODIFY_SETTINGS,),
+    UNRESTRICTED: (MODIFY_SETTINGS, CLOSE_STORE),
     MODIFY_SETTINGS: (
         VIEW_SETTINGS,
         MODIFY_INVOICES,
@@ -45,8 +48,15 @@ INCLUDED: Final[dict[str, tuple[str, ...]]] = {
     VIEW_PULL_PAYMENTS: (),
     CREATE_UNAPPROVED_PULL_PAYMENTS: (),
     VIEW_PAYOUTS: (),
+    CLOSE_STORE: (),
 }
 """Every scope there is, and those that it includes."""
+
+
+def sees_claims(scopes: Collection[str]) -> bool:
+    """Return whether who has ``scopes`` may see the links that customers claim refunds by: who
+    opens refunds and who pays them. To others a link is a way to the customer's money."""
+    return CREATE_UNAPPROVED_PULL_PAYMENTS in scopes or MANAGE_PAYOUTS in scopes
 
 
 def opened(scopes: Iterable[str]) -> frozenset[str]:

@@ -45,7 +45,7 @@ def test_they_trade_within_bounds_and_leave_the_makers_alone(tmp_path: Path) -> 
             # The trader stands in for a maker, and so gets money.
             funded = {**wallets, actors.MAKER_TWO: quoter}
             makers = {actors.MAKER_ONE: WIDE_QUOTES[actors.MAKER_ONE]}
-            await open_market(stack, funded, makers)
+            await open_market(stack, funded, makers, {})
             market = stack.parts.catalog.markets[0]
             users, data = stack.views.user_stream, stack.views.market_data
             of_makers = len(users.open_orders(wallets[actors.MAKER_ONE].address))

@@ -60,5 +60,5 @@ def test_a_sandbox_opens_with_the_quotes_of_who_can_still_pay(tmp_path: Path) ->
             return [line["event"] for line in said]
 
     said = asyncio.run(story())
-    assert said.count("not funded") == 2, "two tokens"
+    assert said.count("not funded") == 3, "three tokens"
     assert "quotes refused" in said

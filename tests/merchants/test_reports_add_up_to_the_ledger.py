@@ -154,7 +154,7 @@ def test_the_oldest_lots_go_first_or_those_of_the_invoice(tmp_path):
 COLUMNS = [
     *("time_utc", "time_local", "invoice", "order_id", "conversion", "trade", "token", "amount"),
     *("lot_utc", "lot_tx_hash", "lot_log_index", "currency", "worth_at_sale", "proceeds", "fee"),
-    *("net", "status", "batch", "tx_hash"),
+    *("net", "status", "batch", "tx_hash", "at_middle", "spread_ppm"),
 ]
 
 

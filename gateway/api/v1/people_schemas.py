@@ -8,7 +8,8 @@ from typing import Annotated, Any, Final
 import msgspec
 
 from gateway.api.v1.application_schemas import AuthorizeApplication
-from gateway.api.v1.encoding import END, Address, Signature
+from gateway.api.v1.embedding_schemas import EmbeddingBody
+from gateway.api.v1.encoding import END, Address, WalletSignature
 from gateway.api.v1.exception_policy_schemas import ExceptionPoliciesBody
 from gateway.api.v1.policy_schemas import ConversionPolicyBody
 from gateway.api.v1.refund_schemas import ApproveRefund, CreateRefund, MarkRefundPaid
@@ -52,7 +53,7 @@ class WalletSignIn(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
     """A message of EIP-4361 and the wallet's signature; an invitation's token, if there is one."""
 
     message: Annotated[str, msgspec.Meta(max_length=MESSAGE_CHARS_MAX)]
-    signature: Signature
+    signature: WalletSignature
     invitation: Token = ""
 
 
@@ -118,6 +119,8 @@ class MyStore(msgspec.Struct, frozen=True):
     name: str
     role: Role
     scopes: list[str]
+    closed_at: int | None
+    """Unix seconds; null for a store that is open. Of a closed one its owners read the books."""
 
 
 class Me(msgspec.Struct, frozen=True):
@@ -168,7 +171,7 @@ class AnswerStepUp(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
 
     passkey: PasskeyAnswer | None = None
     code: Code = ""
-    signature: Signature | None = None
+    signature: WalletSignature | None = None
 
 
 class StepUpGranted(msgspec.Struct, frozen=True):
@@ -376,9 +379,11 @@ class RefundPaid(MarkRefundPaid, forbid_unknown_fields=True, frozen=True, kw_onl
 PARAMETERS: Final[dict[str, type[msgspec.Struct]]] = {
     "payout.change": AskPayoutChange,
     "api-key.create": CreateKey,
+    "store.close": Nothing,
     "api-key.authorize": AuthorizeApplication,
     "policy.change": ConversionPolicyBody,
     "exceptions.change": ExceptionPoliciesBody,
+    "embedding.change": EmbeddingBody,
     "api-key.rotate": KeyRotation,
     "webhook-secret.rotate": NamedEndpoint,
     "webhook.create": CreateWebhook,

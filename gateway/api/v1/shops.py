@@ -13,6 +13,7 @@ from engine.types import MONEY_MAX, Outcome
 from gateway.api.budget_headers import note
 from gateway.api.shop_readers import Readers
 from gateway.api.v1 import (
+    embedding,
     exception_policies,
     policies,
     reports,
@@ -26,7 +27,7 @@ from gateway.api.v1 import (
 )
 from gateway.api.v1.encoding import address
 from gateway.api.v1.openapi import Answer, documented
-from gateway.api.v1.people_access import Gate
+from gateway.api.v1.people_access import Gate, Work
 from gateway.api.v1.shop_doors import (
     FIND,
     MAKE,
@@ -38,6 +39,8 @@ from gateway.api.v1.shop_doors import (
     amount_of,
     having,
     having_own,
+    holding,
+    holding_own,
     store_maker,
     written_reply,
 )
@@ -57,7 +60,7 @@ from gateway.api.v1.shop_schemas import (
 )
 from gateway.http.body import body_of
 from gateway.http.clients import Clients
-from gateway.trading.budgets import ShopBudgets, ShopLimits
+from gateway.trading.budgets import SHOP_BUDGETS, ShopLimits
 from gateway.trading.rejection import Rejection
 from merchants.documents.native import InvoiceDocument
 from merchants.documents.reader import INVOICES_MAX, PAGE_MAX
@@ -69,7 +72,10 @@ from merchants.records.states import InvoiceState
 from merchants.records.tables import Store
 from merchants.sales.asked import InvoiceRequest
 from merchants.service import Merchants, StoreOpened
+from merchants.stores.api_keys import Holder
+from merchants.stores.closing import why_shut
 from merchants.stores.scopes import (
+    CLOSE_STORE,
     CREATE_INVOICES,
     MODIFY_SETTINGS,
     VIEW_INVOICES,
@@ -82,8 +88,6 @@ from settlement.protocol.checksum import checksum_address
 from settlement.protocol.eip712 import Domain
 
 METADATA_SIZE_MAX: Final = 4096
-SHOP_BUDGETS: Final = ShopBudgets()
-
 OwnSettings = Annotated[Store, Depends(having_own(VIEW_SETTINGS))]
 InvoicesSeen = Annotated[Store, Depends(having(VIEW_INVOICES))]
 InvoicesMade = Annotated[Store, Depends(having(CREATE_INVOICES))]
@@ -101,15 +105,16 @@ def merchants_router(
     gate: Gate | None = None,
     *,
     clients: Clients | None = None,
-    budgets: ShopBudgets = SHOP_BUDGETS,
+    limits: ShopLimits | None = None,
 ) -> APIRouter:
     """Return the shops' routes. ``public_url`` is where customers reach us, without a slash at
     the end; ``domain`` is what grants are signed for; ``gate`` knows who is signed in, ``clients``
-    the operator's proxies."""
+    the operator's proxies, ``limits`` are those of all dialects."""
     shops = Shops(
         *(merchants, domain, operator_token, public_url, Readers()),
-        ShopLimits(budgets),
+        limits or ShopLimits(SHOP_BUDGETS),
         clients or Clients(),
+        Work(),
         gate,
     )
     mounted = APIRouter(dependencies=[Depends(shops.known)])
@@ -117,6 +122,7 @@ def merchants_router(
     mounted.include_router(shop_grants.router)
     mounted.include_router(policies.router)
     mounted.include_router(exception_policies.router)
+    mounted.include_router(embedding.router)
     mounted.include_router(shop_keys.router)
     mounted.include_router(shop_applications.router)
     mounted.include_router(shop_webhooks.router)
@@ -144,7 +150,7 @@ async def create_store(
 ) -> Response:
     """Make a store; the API key and the webhook secret are in this answer only. Who is signed in
     makes one for his own wallet, where the operator lets people sign up."""
-    request = _store_request(body)
+    request = _store_request(body)._replace(made_by=maker.user_id if maker is not None else "")
     if maker is not None and not shops.merchants.people.is_wallet_of(maker, request.wallet):
         raise Rejection(Outcome.FORBIDDEN, "make a store for the wallet that you signed in with")
     if maker is not None:
@@ -197,10 +203,33 @@ async def change_store(
         lifetime_s=body.invoice_lifetime_s,
         tolerance_ppm=body.tolerance_ppm,
         tolerance_pips=None if body.tolerance is None else amount_of(body.tolerance, "tolerance"),
+        unique_orders=body.unique_order_ids,
+        paused=None if body.accepts_invoices is None else not body.accepts_invoices,
     )
     changed = accepted(shops.merchants.stores.change(store.id, change))
     rows = await shops.readers.ask(shops.merchants.grants.of_store, store.id)
     return Answer(_store_reply(shops, changed, rows))
+
+
+@router.delete(
+    "/stores/{store_id}",
+    openapi_extra=documented(
+        StoreReply,
+        rejections=(*FIND, 409),
+        proof="store",
+        scope=CLOSE_STORE,
+    ),
+)
+async def close_store(
+    shops: Here, mine: Annotated[Holder, Depends(holding_own(CLOSE_STORE))]
+) -> Response:
+    """Close a store: keys, pay buttons and webhooks end, its books stay for its owners. Refused
+    while money is under way (``MORE_REMAINS``, with what); an owner confirms it
+    (``store.close``)."""
+    shops.limits.keeps(mine.store.id)
+    closed = accepted(shops.merchants.closing.close(mine))
+    rows = await shops.readers.ask(shops.merchants.grants.of_store, closed.id)
+    return Answer(_store_reply(shops, closed, rows))
 
 
 # Events
@@ -217,14 +246,18 @@ async def change_store(
 )
 async def list_events(
     shops: Here,
-    store: InvoicesSeen,
+    holder: Annotated[Holder, Depends(holding(VIEW_INVOICES))],
     after: Annotated[int, Query(ge=0, le=MONEY_MAX)] = 0,
     limit: Limit = PAGE_MAX,
 ) -> Response:
-    """Return what happened after a cursor: recovery for a shop that missed its webhooks."""
+    """Return what happened after a cursor: recovery for a shop that missed its webhooks. What is of
+    no invoice is for who may see the store's settings."""
+    of_invoices = not holder.may(VIEW_SETTINGS)
 
     def written() -> bytes:
-        events = shops.merchants.reader.events_after(store.id, after, limit)
+        events = shops.merchants.reader.events_after(
+            holder.store.id, after, limit, of_invoices=of_invoices
+        )
         return encode(EventsReply(events, events[-1].id if events else after))
 
     return written_reply(await shops.readers.ask(written))
@@ -376,6 +409,7 @@ def _store_request(body: CreateStore) -> StoreRequest:
         floor_price=amount_of(body.floor_price, "floor_price") if body.floor_price else None,
         tolerance_ppm=body.tolerance_ppm,
         tolerance_pips=amount_of(body.tolerance, "tolerance"),
+        unique_orders=body.unique_order_ids,
     )
 
 
@@ -392,6 +426,9 @@ def _store_reply(shops: Shops, store: Store, rows: list[Grant]) -> StoreReply:
         invoice_lifetime_s=store.lifetime_s,
         tolerance_ppm=store.tolerance_ppm,
         tolerance=decimal_of_pips(store.tolerance_pips),
+        unique_order_ids=store.unique_orders,
+        accepts_invoices=why_shut(store) is None,
+        closed_at=None if store.closed_ns is None else store.closed_ns // 10**9,
         grants=grants,
     )
 

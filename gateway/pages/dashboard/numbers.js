@@ -21,11 +21,10 @@ function decimal(total) {
 
 export const isZero = (text) => units(text) === 0n;
 
-// By how many hundredths of a per cent what was got for `amount` differs from `price` each.
-export function basisPoints(got, amount, price) {
-  const wanted = units(amount) * units(price);
-  if (wanted === 0n) return null;
-  return Number((units(got) * 10n ** BigInt(DIGITS) - wanted) * 10_000n / wanted);
+// By how many millionths what was got is less than what the middle of the book would have brought.
+export function spreadPpm(atMiddle, got) {
+  const middle = units(atMiddle);
+  return middle === 0n ? null : Number(((middle - units(got)) * 1_000_000n) / middle);
 }
 
 // As many digits as people read; the whole text stands in the title.

@@ -2,7 +2,7 @@
 
 import { element } from "../market/elements.js";
 import { get } from "./asking.js";
-import { basisPoints, isToday, isZero, short, sum, when, withCents } from "./numbers.js";
+import { isToday, isZero, short, spreadPpm, sum, when, withCents } from "./numbers.js";
 import { card, facts, state, table } from "./parts.js";
 import { ACTIONS, changeExceptions, exceptionPath } from "./rules.js";
 import { locale, t } from "./words.js";
@@ -149,6 +149,7 @@ export async function conversions() {
       ["proceeds", short(sum(sold.map(({ sale }) => sale.proceeds)))],
       ["fees", short(sum(sold.map(({ sale }) => sale.fee)))],
       ["net", short(sum(sold.map(({ sale }) => sale.net)))],
+      ["spread", spreadOfAll(sold.map(({ sale }) => sale))],
       ["unsold", String(sales.filter(({ sale }) => !isZero(sale.unsold)).length)],
     ], "figures"),
     element("p", { className: "note" }, t("spread_told")),
@@ -158,17 +159,17 @@ export async function conversions() {
         sale.market,
         short(sale.sold),
         short(sale.proceeds),
-        spreadOf(row, sale),
+        ppm(sale.spread_ppm),
         element("span", {}, state(sale.status, t(`sale_${sale.status}`)),
           sale.reason ? element("small", {}, ` ${sale.reason}`) : ""),
       ]), "no_conversions"))];
 }
 
-// Against the middle of the book where the sale says it, else against the price locked for it.
-function spreadOf(row, sale) {
-  const [base] = sale.market.split("-");
-  const locked = row.rate ?? row.options?.find(({ token }) => token === base)?.rate;
-  const price = sale.mid ?? locked;
-  const points = price && !isZero(sale.sold) ? basisPoints(sale.proceeds, sale.sold, price) : null;
-  return points === null ? "–" : t("basis_points", { points });
+const ppm = (spread) => (spread === null ? "–" : t("ppm", { ppm: spread }));
+
+// Of all sales that know the middle of the book, as one.
+function spreadOfAll(sales) {
+  const compared = sales.filter(({ at_middle: middle }) => middle !== null);
+  return ppm(spreadPpm(sum(compared.map(({ at_middle: middle }) => middle)),
+    sum(compared.map(({ proceeds }) => proceeds))));
 }
