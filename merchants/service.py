@@ -271,9 +271,14 @@ class Merchants:
         return listed(self._exchange.catalog.token_by_address(token)).symbol
 
     def create_invoice(
-        self, store_id: str, request: InvoiceRequest, idempotency_key: str | None = None
+        self,
+        store_id: str,
+        request: InvoiceRequest,
+        idempotency_key: str | None = None,
+        *,
+        is_pressed: bool = False,
     ) -> InvoiceCreated | Rejection:
-        """Make an invoice at the book's present price.
+        """Make an invoice at the book's present price; ``is_pressed`` says that a customer asks.
 
         The same key with the same parameters gives the same invoice; with others it is rejected
         as IDEMPOTENCY_CONFLICT. Other rejections: see ``Invoices.create``.
@@ -290,7 +295,9 @@ class Merchants:
                 if known is not None:
                     first = session.get_one(Invoice, known.invoice_id)
                     return InvoiceCreated(self.reader.document(session, first), replayed=True)
-            invoice = self.invoices.create(session, store, request, self._clock())
+            invoice = self.invoices.create(
+                session, store, request, self._clock(), is_pressed=is_pressed
+            )
             if isinstance(invoice, Rejection):
                 return invoice
             if idempotency_key is not None:

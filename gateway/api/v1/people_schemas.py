@@ -8,6 +8,7 @@ from typing import Annotated, Any, Final
 import msgspec
 
 from gateway.api.v1.application_schemas import AuthorizeApplication
+from gateway.api.v1.embedding_schemas import EmbeddingBody
 from gateway.api.v1.encoding import END, Address, WalletSignature
 from gateway.api.v1.exception_policy_schemas import ExceptionPoliciesBody
 from gateway.api.v1.policy_schemas import ConversionPolicyBody
@@ -382,6 +383,7 @@ PARAMETERS: Final[dict[str, type[msgspec.Struct]]] = {
     "api-key.authorize": AuthorizeApplication,
     "policy.change": ConversionPolicyBody,
     "exceptions.change": ExceptionPoliciesBody,
+    "embedding.change": EmbeddingBody,
     "api-key.rotate": KeyRotation,
     "webhook-secret.rotate": NamedEndpoint,
     "webhook.create": CreateWebhook,

@@ -13,6 +13,7 @@ from engine.types import MONEY_MAX, Outcome
 from gateway.api.budget_headers import note
 from gateway.api.shop_readers import Readers
 from gateway.api.v1 import (
+    embedding,
     exception_policies,
     policies,
     reports,
@@ -121,6 +122,7 @@ def merchants_router(
     mounted.include_router(shop_grants.router)
     mounted.include_router(policies.router)
     mounted.include_router(exception_policies.router)
+    mounted.include_router(embedding.router)
     mounted.include_router(shop_keys.router)
     mounted.include_router(shop_applications.router)
     mounted.include_router(shop_webhooks.router)
