@@ -24,7 +24,6 @@ from engine.log_entries import Committed, LogEntry
 from engine.types import Outcome
 from merchants.documents.native import InvoiceDocument, listed
 from merchants.documents.reader import Reader
-from merchants.people.payouts import tell_nobody
 from merchants.people.people import People, PeopleTerms
 from merchants.records.database import (
     move_cursor,
@@ -57,10 +56,12 @@ from merchants.sales.policies import Policies
 from merchants.sales.rates import NO_RATES, Rates, RateTerms, StablecoinRates
 from merchants.sales.reference_prices import Prices, PriceTerms
 from merchants.sales.refund_desk import RefundDesk
+from merchants.stores.closing import Closing, Ending
 from merchants.stores.grants import GrantMade, Grants
 from merchants.stores.invoice_notes import InvoiceNotes
 from merchants.stores.keyring import Keyring
 from merchants.stores.stores import StoreRequest, Stores
+from merchants.webhooks import store_events
 from merchants.webhooks.deliver import Deliveries
 from merchants.webhooks.egress import Egress
 from merchants.webhooks.endpoints import EndpointMade, EndpointRequest, Endpoints
@@ -126,8 +127,8 @@ class Merchants:
         people_terms: PeopleTerms,
         rate_terms: RateTerms = NO_RATES,
     ) -> None:
-        """``clock`` gives unix nanoseconds, ``entropy`` as many random bytes as it is asked for,
-        ``confirmations_required`` is how many the watcher waits for (shown to customers)."""
+        """``clock`` gives unix nanoseconds, ``entropy`` random bytes, ``confirmations_required`` is
+        how many the watcher waits for (shown to customers)."""
         self._database = database
         self.file_name = name_of(database)
         """See ``engine.sequencer.places.FilingConsumer``."""
@@ -150,9 +151,9 @@ class Merchants:
             prices=self.prices,
             clock=clock,
             entropy=entropy,
+            tell=store_events.key_changed,
         )
         self.conversions = self._conversions(keyring)
-        self.notes = InvoiceNotes(database, clock)
         self.refunding = RefundDesk(
             database, exchange, settlement, self.prices, keyring, clock, entropy
         )
@@ -171,6 +172,10 @@ class Merchants:
         self.people = self._people(entropy, people_terms)
         self._open_books()
 
+    def _endings(self) -> tuple[Ending, ...]:
+        """Return what else ends with a store: what its endpoints are told comes last."""
+        return self.people.leave, self.refunding.keys.end_with, store_events.tell_closed
+
     def _open_books(self) -> None:
         """Make what answers from the rows, and see how far they are in the log."""
         database, exchange, settlement = self._database, self._exchange, self._settlement
@@ -179,8 +184,10 @@ class Merchants:
         self.policies = Policies(database, catalog, self.prices, pots, self._clock)
         self.exception_policies = ExceptionPolicies(database)
         self.reader = Reader(database, catalog, settlement, required, lambda: self._head)
+        self.notes = InvoiceNotes(database, self._clock)
         self.movements = Movements(database, catalog)
         self.reports = Reports(database, exchange, settlement)
+        self.closing = Closing(database, self._clock, self.stores.keys, self._endings())
         with transaction(database) as session:
             self._cursor = sequence_in(session)
 
@@ -202,7 +209,8 @@ class Merchants:
             terms=terms,
             wallets=self,
             is_lost=self._exchange.is_lost,
-            tell=tell_nobody,
+            keys=self.stores.keys,
+            tell=store_events.payout_changed,
         )
 
     @property
@@ -481,6 +489,7 @@ class Merchants:
         for work in (
             self.invoices.expire_due,
             self.invoices.judge_due,
+            self.invoices.value_due,
             self.invoices.sweeps.due,
             self.conversions.follow_due,
             *self.refunding.work(),

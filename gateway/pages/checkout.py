@@ -155,7 +155,8 @@ class _Routes:
     ) -> Response:
         """Make a new price of what has expired, and go to it."""
         look, reading = await self._read(request, invoice_id, lang, pay)
-        if self._requote is None or look.checkout.phase is not Phase.EXPIRED:
+        is_over = look.checkout.phase is not Phase.EXPIRED or look.checkout.is_closed
+        if self._requote is None or is_over:
             raise Rejection(Outcome.NOT_FOUND, "there is no new price to be had here")
         self._presses.press(self._clients.of(request), invoice_id)
         made = self._requote(invoice_id)

@@ -286,7 +286,8 @@ class CheckoutPage:
     def _new_price(self, checkout: Checkout, reading: Reading) -> Html:
         """Return a form that asks for a new price; it works without scripts."""
         lang = reading.language
-        if not self._facts.new_prices or checkout.phase is not Phase.EXPIRED:
+        anew = self._facts.new_prices and not checkout.is_closed
+        if not anew or checkout.phase is not Phase.EXPIRED:
             return Html("")
         action = escape(f"/checkout/{checkout.invoice.id}/new-price?{reading.query}")
         return Html(

@@ -108,6 +108,8 @@ class Checkout(NamedTuple):
     confirmations: int
     confirmations_required: int
     embedders: tuple[str, ...] = ()
+    is_closed: bool = False
+    """Whether the shop is: it answers nobody and makes no new price."""
 
 
 def said(key: str, **values: Fact) -> Saying:
@@ -121,10 +123,12 @@ def checkout_of(
     shop: str,
     account: str,
     confirmations_required: int,
+    *,
     embedders: tuple[str, ...] = (),
+    is_closed: bool = False,
 ) -> Checkout:
     """Return what to show for ``invoice``; ``sums`` are of all its conversions, of which the
-    document has the newest only."""
+    document has the newest only. ``is_closed`` says that of the shop."""
     phase = phase_of(invoice, sums)
     confirmations = min(
         (p.confirmations for p in invoice.payments if p.status is not PaymentState.ORPHANED),
@@ -136,7 +140,7 @@ def checkout_of(
         account=account,
         phase=phase,
         sayings=(
-            *_sayings(invoice, sums, phase),
+            *_sayings(invoice, sums, phase, is_closed=is_closed),
             *_strays(invoice, phase),
             *_returns(invoice),
         ),
@@ -147,6 +151,7 @@ def checkout_of(
         confirmations=min(confirmations, confirmations_required),
         confirmations_required=confirmations_required,
         embedders=embedders,
+        is_closed=is_closed,
     )
 
 
@@ -188,7 +193,9 @@ def phase_of(invoice: InvoiceDocument, sums: Sums) -> Phase:
             return Phase.SETTLED
 
 
-def _sayings(invoice: InvoiceDocument, sums: Sums, phase: Phase) -> tuple[Saying, ...]:
+def _sayings(
+    invoice: InvoiceDocument, sums: Sums, phase: Phase, *, is_closed: bool
+) -> tuple[Saying, ...]:
     received = _received(invoice)
     match phase:
         case Phase.WAITING:
@@ -208,9 +215,11 @@ def _sayings(invoice: InvoiceDocument, sums: Sums, phase: Phase) -> tuple[Saying
         case Phase.SHORT:
             short = Money(invoice.short, invoice.settle_token, is_price=True)
             weighed = said("say_short", received=received, short=short)
-            return (weighed, said("say_short_keep"))
+            return (weighed, said("say_shop_closed" if is_closed else "say_short_keep"))
         case Phase.RETURNED:
             return (said("say_returned", received=_given_back(invoice)),)
+        case Phase.EXPIRED if is_closed:
+            return (said("say_shop_closed"),)
         case Phase.EXPIRED:
             return (said("say_expired"), said("say_ask_shop"))
         case Phase.INVALID:
@@ -224,6 +233,7 @@ def _price(invoice: InvoiceDocument) -> Money:
 def _received(invoice: InvoiceDocument) -> tuple[Money, ...]:
     """Return what came, in the tokens that it came in."""
     came = [Money(one.received, one.token) for one in invoice.options if one.received != "0"]
+    came += [Money(one.counted, one.token) for one in invoice.others if one.counted != "0"]
     return tuple(came) or (Money("0", invoice.options[0].token),)
 
 
@@ -268,15 +278,20 @@ def _returns(invoice: InvoiceDocument) -> tuple[Saying, ...]:
 
 
 def _strays(invoice: InvoiceDocument, phase: Phase) -> tuple[Saying, ...]:
-    """Say that another token came, which does not pay and is not lost, or that something left."""
+    """Say that another token came, what it counts or that it does not, or that something left."""
     if phase not in (*PAYABLE, Phase.LATE, Phase.SHORT, Phase.RETURNED, Phase.EXPIRED):
         return ()
     strays, accepted = [], tuple(option.token for option in invoice.options)
     gone = [p for p in invoice.payments if p.status is PaymentState.ORPHANED]
+    counted = [one for one in invoice.others if one.counted != "0"]
     others = {p.token for p in invoice.payments if p not in gone} - set(accepted)
+    others -= {one.token for one in counted}
     back = others & {one.of_token for one in invoice.refunds if one.status in GIVEN_BACK}
     if gone:
         strays.append(said("say_lost_part"))
+    for one in counted:
+        worth = Money(one.worth, invoice.settle_token, is_price=True)
+        strays.append(said("say_other_counted", came=Money(one.counted, one.token), worth=worth))
     for key, tokens in (("say_other_token", others - back), ("say_other_token_back", back)):
         if tokens:
             strays.append(said(key, tokens=tuple(sorted(tokens)), accepted=accepted))

@@ -20,6 +20,7 @@ from merchants.documents.sums import Sums
 from merchants.records import shares, terms
 from merchants.records.amounts import decimal_of, decimal_of_pips, hex_of, raw_covering
 from merchants.records.options import Option
+from merchants.records.others import Other, others_of
 from merchants.records.pots import Given
 from merchants.records.refunds import Refund
 from merchants.records.spread import spread_ppm
@@ -128,6 +129,22 @@ class OptionDocument(msgspec.Struct, frozen=True):
     expected: Expected
 
 
+class OtherDocument(msgspec.Struct, frozen=True):
+    """A token that the invoice was not offered in, and that came.
+
+    ``received`` and ``counted`` are in ``token``; ``worth`` is what so much of it as counts pays of
+    the price, in the invoice's ``settle_token``: what it sold for when it was seen final. ``why``
+    says why the rest pays nothing; it is empty while that waits for its confirmations.
+    """
+
+    token: str
+    token_address: str
+    received: str
+    counted: str
+    worth: str
+    why: str
+
+
 class Exchanged(msgspec.Struct, frozen=True):
     """What one of ``currency`` was worth in the settle token, by whom, when in unix seconds."""
 
@@ -160,7 +177,8 @@ class InvoiceSummary(msgspec.Struct, frozen=True):
 
     The shop asked for ``amount`` of ``currency``; that is ``price`` in ``settle_token``, by ``fx``
     where the two differ. ``received``, ``remaining``, ``over``, ``short`` and ``net`` are in
-    ``settle_token``: ``received`` is how much of the price is paid, by the options' own rates;
+    ``settle_token``: ``received`` is how much of the price is paid, by the options' own rates and
+    by what ``others`` are worth;
     ``over`` what came on top; ``short`` how much too little it was worth when it was weighed, if it
     came late or in part; ``net`` what conversions, and shares of them, have brought so far after
     fees. ``gathered`` is what is less than a lot, or than the market's least order. Times are unix
@@ -178,6 +196,7 @@ class InvoiceSummary(msgspec.Struct, frozen=True):
     price: str
     fx: Exchanged | None
     options: list[OptionDocument]
+    others: list[OtherDocument]
     deposit_address: str
     ref: str
     received: str
@@ -331,6 +350,20 @@ def option_document(catalog: Catalog, invoice: Invoice, option: Option) -> Optio
     )
 
 
+def other_document(catalog: Catalog, other: Other) -> OtherDocument:
+    """Return what came of a token that was not offered as shops see it."""
+    token = listed(catalog.token_by_address(other.token))
+    counted = shares.counted_pips(other)
+    return OtherDocument(
+        token=token.symbol,
+        token_address=hex_of(token.address),
+        received=decimal_of_pips(other.came_pips),
+        counted=decimal_of_pips(counted),
+        worth=decimal_of_pips(other.worth_of(counted)),
+        why=other.why,
+    )
+
+
 def _remaining(invoice: Invoice) -> int:
     if invoice.state is InvoiceState.SETTLED:
         return 0
@@ -359,6 +392,7 @@ def invoice_summary(catalog: Catalog, invoice: Invoice, sums: Sums) -> InvoiceSu
         price=decimal_of_pips(invoice.amount_pips),
         fx=_exchanged(invoice),
         options=[option_document(catalog, invoice, option) for option in invoice.options],
+        others=[other_document(catalog, other) for other in others_of(invoice)],
         deposit_address=checksum_address(invoice.deposit_address),
         ref=hex_of(invoice.ref),
         received=decimal_of_pips(received),

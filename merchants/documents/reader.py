@@ -117,7 +117,8 @@ class Reader:
                 invoice.store.name,
                 hex_of(invoice.wallet),
                 self._confirmations_required,
-                embedders_of(session, invoice.store_id),
+                embedders=embedders_of(session, invoice.store_id),
+                is_closed=invoice.store.closed_ns is not None,
             )
 
     def list_invoices(
@@ -135,6 +136,7 @@ class Reader:
         # and their options come by themselves.
         rows_too = (
             selectinload(Invoice.payments),
+            selectinload(Invoice.others),
             lazyload(Invoice.store),
         )
         query = select(Invoice).options(*rows_too).where(Invoice.store_id == store_id)
@@ -168,7 +170,11 @@ class Reader:
         some orders, or in some states, where any are named."""
         query = (
             select(Invoice)
-            .options(selectinload(Invoice.payments), lazyload(Invoice.store))
+            .options(
+                selectinload(Invoice.payments),
+                selectinload(Invoice.others),
+                lazyload(Invoice.store),
+            )
             .where(Invoice.store_id == store_id)
             .order_by(Invoice.created_ns.desc(), Invoice.id)
         )
@@ -248,14 +254,20 @@ class Reader:
             rows = session.scalars(query.limit(min(limit, REFUNDS_SHOWN)))
             return [refund_document(self._catalog, row) for row in rows]
 
-    def events_after(self, store_id: str, after: int, limit: int = PAGE_MAX) -> list[EventDocument]:
-        """Return a store's events with ids above the cursor ``after``, oldest first."""
-        query = (
-            select(Event)
-            .where(Event.store_id == store_id, Event.id > after)
-            .order_by(Event.id)
-            .limit(min(limit, PAGE_MAX))
-        )
+    def events_after(
+        self,
+        store_id: str,
+        after: int,
+        limit: int = PAGE_MAX,
+        *,
+        of_invoices: bool = False,
+    ) -> list[EventDocument]:
+        """Return a store's events with ids above the cursor ``after``, oldest first; only those
+        ``of_invoices``, where who asks may not see what is done to the store itself."""
+        query = select(Event).where(Event.store_id == store_id, Event.id > after)
+        if of_invoices:
+            query = query.where(Event.invoice_id.is_not(None))
+        query = query.order_by(Event.id).limit(min(limit, PAGE_MAX))
         with reading(self._database) as session:
             return [event_document(row) for row in session.scalars(query)]
 

@@ -13,7 +13,7 @@ from sqlalchemy.orm import Session
 
 from engine.types import Outcome
 from merchants.people.audit import NOBODY, Deed, note
-from merchants.people.roles import Actor
+from merchants.people.roles import Actor, Person
 from merchants.records.database import reading, transaction
 from merchants.records.people import PayoutChange
 from merchants.records.rejection import Rejection
@@ -101,7 +101,7 @@ class Payouts:
                 return Rejection(Outcome.NOT_FOUND, {"change": change_id})
             if change.state != WAITING:
                 return Rejection(Outcome.FORBIDDEN, {"why": f"it is {change.state} already"})
-            self._cancel(session, actor, change)
+            self._cancel(session, actor.person, change)
             return change
 
     def cancel_of(self, session: Session, actor: Actor, user_id: str) -> None:
@@ -112,12 +112,18 @@ class Payouts:
             PayoutChange.state == WAITING,
         )
         for change in session.scalars(his).all():
-            self._cancel(session, actor, change)
+            self._cancel(session, actor.person, change)
 
-    def _cancel(self, session: Session, actor: Actor, change: PayoutChange) -> None:
-        self._end(session, change, CANCELLED, actor.person.user_id)
+    def cancel_all(self, session: Session, person: Person, store_id: str) -> None:
+        """Call off, in the caller's transaction, what waits of a store."""
+        waiting = (PayoutChange.store_id == store_id, PayoutChange.state == WAITING)
+        for change in session.scalars(select(PayoutChange).where(*waiting)).all():
+            self._cancel(session, person, change)
+
+    def _cancel(self, session: Session, person: Person, change: PayoutChange) -> None:
+        self._end(session, change, CANCELLED, person.user_id)
         deed = Deed("payout.cancelled", change.id, change.store_id, change.wallet.hex())
-        note(session, actor.person, self._clock(), deed)
+        note(session, person, self._clock(), deed)
 
     def of(self, store_id: str) -> tuple[bytes, list[PayoutChange]]:
         """Return a store's wallet and the changes of it, the newest first."""

@@ -42,6 +42,8 @@ from merchants.records.database import reading, transaction
 from merchants.records.people import Passkey, PayoutChange, RecoveryCode, User
 from merchants.records.rejection import Rejection
 from merchants.records.tables import Store
+from merchants.stores.api_keys import ApiKeys
+from merchants.stores.closing import Closed
 from settlement.protocol.eip712 import recover
 from settlement.protocol.siwe import personal_digest
 
@@ -105,9 +107,11 @@ class People:
         terms: PeopleTerms,
         wallets: Wallets,
         is_lost: Callable[[bytes], bool],
+        keys: ApiKeys,
         tell: News,
     ) -> None:
         self.database = database
+        self._keys = keys
         self._clock = clock
         self._entropy = entropy
         self._looks_ns = 0
@@ -329,8 +333,11 @@ class People:
     ) -> Invited | Rejection:
         """Make an invitation; ``step_up_id`` is None where the operator asks."""
         with transaction(self.database) as session:
-            if session.get(Store, store_id) is None:
+            store = session.get(Store, store_id)
+            if store is None:
                 return Rejection(Outcome.NOT_FOUND, {"store": store_id})
+            if store.closed_ns is not None:
+                return Rejection(Outcome.FORBIDDEN, {"why": "the store is closed"})
             if step_up_id is not None:
                 refused = self.allowed(session, person, step_up_id, action)
                 if refused is not None:
@@ -349,7 +356,19 @@ class People:
             changed = self.team.change(session, actor, user_id, role)
             if changed is None and (role is None or CHANGE_PAYOUT not in SCOPES[role]):
                 self.payouts.cancel_of(session, actor, user_id)
+            if changed is None:
+                allowed = frozenset() if role is None else SCOPES[role]
+                self._keys.end_of(session, actor.store_id, user_id, allowed)
             return changed
+
+    def leave(self, session: Session, closed: Closed) -> None:
+        """Let a store that is closed have nobody but its owners, who may read its books: an
+        ``Ending``."""
+        person = Person(closed.by.user_id, "", "", recovered=False)
+        self.payouts.cancel_all(session, person, closed.store.id)
+        self.team.leave(session, closed.store.id)
+        deed = Deed("store.closed", closed.by.key_id, closed.store.id)
+        note(session, person, closed.now_ns, deed)
 
     def ask_payout(
         self, actor: Actor, wallet: bytes, step_up_id: str, action: Action

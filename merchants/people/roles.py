@@ -11,6 +11,7 @@ from types import MappingProxyType
 from typing import Final, NamedTuple
 
 from merchants.stores.scopes import (
+    CLOSE_STORE,
     CREATE_INVOICES,
     CREATE_PULL_PAYMENTS,
     MODIFY_SETTINGS,
@@ -38,12 +39,17 @@ _MANAGER: Final = _CLERK | opened((MODIFY_SETTINGS,))
 
 SCOPES: Final[Mapping[Role, frozenset[str]]] = MappingProxyType(
     {
-        Role.OWNER: _MANAGER | {MANAGE_TEAM, CHANGE_PAYOUT},
+        Role.OWNER: _MANAGER | {CLOSE_STORE, MANAGE_TEAM, CHANGE_PAYOUT},
         Role.MANAGER: _MANAGER,
         Role.CLERK: _CLERK,
         Role.ACCOUNTANT: _ACCOUNTANT,
     }
 )
+
+
+def scopes_in(role: Role, *, is_closed: bool) -> frozenset[str]:
+    """Return what a role may do in a store that is open, or closed."""
+    return SCOPES[role] & _ACCOUNTANT if is_closed else SCOPES[role]
 
 
 class Person(NamedTuple):
@@ -62,11 +68,13 @@ class Actor(NamedTuple):
     person: Person
     store_id: str
     role: Role
+    is_closed: bool = False
+    """Whether the store is: then its books are all that is left to do with it."""
 
     @property
     def scopes(self) -> frozenset[str]:
         """Return what he may do there."""
-        return SCOPES[self.role]
+        return scopes_in(self.role, is_closed=self.is_closed)
 
     def may(self, scope: str) -> bool:
         """Return whether he has ``scope``."""

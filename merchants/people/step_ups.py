@@ -20,6 +20,7 @@ from merchants.records.database import reading, transaction
 from merchants.records.people import Passkey, StepUp, User
 from merchants.records.rejection import Rejection
 from merchants.stores.scopes import (
+    CLOSE_STORE,
     CREATE_UNAPPROVED_PULL_PAYMENTS,
     MANAGE_PAYOUTS,
     MODIFY_SETTINGS,
@@ -52,6 +53,7 @@ ACTIONS: Final[dict[str, Terms]] = {
     "api-key.rotate": Terms(MODIFY_SETTINGS, is_strong=True),
     "api-key.authorize": Terms(MODIFY_SETTINGS, is_strong=True),
     "webhook-secret.rotate": Terms(MODIFY_WEBHOOKS, is_strong=True),
+    "store.close": Terms(CLOSE_STORE, is_strong=True),
     "webhook.create": Terms(MODIFY_WEBHOOKS, is_strong=False),
     "webhook.change": Terms(MODIFY_WEBHOOKS, is_strong=False),
     "webhook.delete": Terms(MODIFY_WEBHOOKS, is_strong=False),

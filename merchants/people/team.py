@@ -44,6 +44,7 @@ class Mine(NamedTuple):
     store_id: str
     name: str
     role: Role
+    closed_ns: int | None
 
 
 class Invited(NamedTuple):
@@ -68,7 +69,10 @@ class Team:
         """Return what a person is in a store; None if he is nothing there, or it is not there."""
         with reading(self._database) as session:
             row = session.get(Membership, (store_id, person.user_id))
-            return None if row is None else Actor(person, store_id, Role(row.role))
+            if row is None:
+                return None
+            is_closed = session.get_one(Store, store_id).closed_ns is not None
+            return Actor(person, store_id, Role(row.role), is_closed)
 
     def store(self, store_id: str) -> Store:
         """Return a store that somebody is a member of."""
@@ -78,7 +82,7 @@ class Team:
     def stores_of(self, user_id: str) -> list[Mine]:
         """Return the stores that a person belongs to, the oldest first."""
         query = (
-            select(Membership, Store.name)
+            select(Membership, Store.name, Store.closed_ns)
             .join(Store, Store.id == Membership.store_id)
             .where(Membership.user_id == user_id)
             .order_by(Membership.created_ns, Membership.store_id)
@@ -86,7 +90,8 @@ class Team:
         )
         with reading(self._database) as session:
             return [
-                Mine(row.store_id, name, Role(row.role)) for row, name in session.execute(query)
+                Mine(row.store_id, name, Role(row.role), closed_ns)
+                for row, name, closed_ns in session.execute(query)
             ]
 
     def members(self, store_id: str) -> list[Member]:
@@ -216,6 +221,12 @@ class Team:
         deed = Deed(kind, user_id, actor.store_id, before, role)
         note(session, actor.person, self._clock(), deed)
         return None
+
+    def leave(self, session: Session, store_id: str) -> None:
+        """Let nobody but owners belong to a store, and nobody come, in the caller's transaction."""
+        others = (Membership.store_id == store_id, Membership.role != Role.OWNER.value)
+        session.execute(delete(Membership).where(*others))
+        session.execute(delete(Invitation).where(Invitation.store_id == store_id))
 
     def _withdraw_all_of(self, session: Session, actor: Actor, user_id: str) -> None:
         """Call off what somebody invited who may invite no more: he may have kept a link to come

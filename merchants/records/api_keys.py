@@ -1,6 +1,6 @@
 """Which API keys do the shops have?"""
 
-from sqlalchemy import ForeignKey, Index
+from sqlalchemy import ForeignKey, Index, text
 from sqlalchemy.orm import Mapped, mapped_column
 
 from merchants.records.tables import Table
@@ -11,7 +11,8 @@ class ApiKey(Table):
 
     ``scopes`` are space separated. ``ends_ns`` is when it stops to work: at once where it was
     revoked, some time after it was replaced by another; None for never. ``used_ns`` is when it was
-    used last, give or take a minute.
+    used last, give or take a minute. ``made_by`` is the person who made it, or for whom the key
+    works that made it; empty where nobody is known: then nobody takes it along when he leaves.
     """
 
     __tablename__ = "api_keys"
@@ -26,3 +27,4 @@ class ApiKey(Table):
     created_ns: Mapped[int]
     used_ns: Mapped[int | None]
     ends_ns: Mapped[int | None]
+    made_by: Mapped[str] = mapped_column(default="", server_default=text("''"))

@@ -41,7 +41,9 @@ class Endpoint(Table):
 
 class Delivery(Table):
     """The sending of one event to one endpoint; ``first_id`` is the delivery that a redelivery
-    repeats, None where it is none. Its webhook-id is the event's, however often it is sent."""
+    repeats, None where it is none. Its webhook-id is the event's, however often it is sent.
+    ``subject_id`` is the event's invoice, or its store where it is of no invoice: of one subject
+    one event is in the air to an endpoint at a time."""
 
     __tablename__ = "webhook_deliveries"
     __table_args__ = (
@@ -52,9 +54,9 @@ class Delivery(Table):
             **only(DELIVERY_WAITS),
         ),
         Index(
-            "webhooks_waiting_of_invoice",
+            "webhooks_waiting_of_subject",
             "endpoint_id",
-            "invoice_id",
+            "subject_id",
             "id",
             **only(DELIVERY_WAITS),
         ),
@@ -72,7 +74,7 @@ class Delivery(Table):
     event_id: Mapped[int] = mapped_column(ForeignKey("events.id"))
     endpoint_id: Mapped[str] = mapped_column(ForeignKey("endpoints.id"))
     store_id: Mapped[str] = mapped_column(ForeignKey("stores.id"))
-    invoice_id: Mapped[str] = mapped_column(ForeignKey("invoices.id"))
+    subject_id: Mapped[str]
     first_id: Mapped[int | None]
     state: Mapped[DeliveryState]
     created_ns: Mapped[int]

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from sqlalchemy import ForeignKey
 from sqlalchemy.orm import Mapped, mapped_column, relationship
 
+from merchants.records.others import Other
 from merchants.records.tables import Table
 
 if TYPE_CHECKING:
@@ -47,6 +48,10 @@ class Option(Table):
     returned_pips: Mapped[int] = mapped_column(default=0, server_default="0")
 
     invoice: Mapped["Invoice"] = relationship(back_populates="options")
+
+
+Way = Option | Other
+"""A token in which money came, whether it was asked for or not."""
 
 
 def option_of(invoice: "Invoice", token: bytes) -> Option | None:

@@ -8,11 +8,14 @@ anybody may send it: whatever moment the process dies at, the same one is sent a
 from enum import StrEnum
 from typing import Final
 
-from sqlalchemy import Enum, ForeignKey, Index
+from sqlalchemy import Enum, ForeignKey, Index, text
 from sqlalchemy.orm import Mapped, mapped_column, relationship
 
 from merchants.records.states import Edges
-from merchants.records.tables import Invoice, Table
+from merchants.records.tables import Invoice, Table, only
+
+# Words and not expressions: see ``tables.CONVERSION_WAITS``.
+REFUND_UNDER_WAY: Final = text("state IN ('awaiting_approval', 'awaiting_payment', 'in_progress')")
 
 
 class RefundState(StrEnum):
@@ -81,7 +84,10 @@ class Refund(Table):
     """
 
     __tablename__ = "refunds"
-    __table_args__ = (Index("refunds_by_store", "store_id", "created_ns", "id"),)
+    __table_args__ = (
+        Index("refunds_by_store", "store_id", "created_ns", "id"),
+        Index("refunds_under_way", "store_id", **only(REFUND_UNDER_WAY)),
+    )
 
     id: Mapped[str] = mapped_column(primary_key=True)
     store_id: Mapped[str] = mapped_column(ForeignKey("stores.id"))

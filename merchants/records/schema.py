@@ -5,6 +5,8 @@ that has rows goes through the revisions after its own, all in one transaction u
 lock: it is of this version when that is committed, or as it was.
 """
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
@@ -39,7 +41,7 @@ def bring_up(engine: Engine) -> None:
     with engine.execution_options(reads_only=True).begin() as connection:
         if revision_of(connection) == HEAD:
             return  # As nearly always: nobody is kept from writing meanwhile.
-    with engine.begin() as connection:
+    with _rebuilding(engine) as connection:
         found = revision_of(connection)
         if found == HEAD:
             return
@@ -58,6 +60,27 @@ def bring_up(engine: Engine) -> None:
             bring_to_first(connection)
             stamp(connection, FIRST)
         upgrade(connection)
+
+
+@contextmanager
+def _rebuilding(engine: Engine) -> Iterator[Connection]:
+    """Give a transaction in which tables may be made anew: SQLite does that by dropping them, and
+    then looks at its end, not at each step, whether every reference still leads to a row."""
+    is_file = engine.dialect.name == "sqlite"
+    with engine.connect() as connection:
+        driver = connection.connection.dbapi_connection
+        assert driver is not None, "it is connected"
+        if is_file:
+            driver.execute("PRAGMA foreign_keys=OFF")  # Within a transaction it would say nothing.
+        try:
+            with connection.begin():
+                yield connection
+                if is_file:
+                    lost = connection.exec_driver_sql("PRAGMA foreign_key_check").first()
+                    assert lost is None, f"a row refers to one that is not there: {lost}"
+        finally:
+            if is_file:
+                driver.execute("PRAGMA foreign_keys=ON")
 
 
 def stamp(connection: Connection, revision: str) -> None:

@@ -36,6 +36,7 @@ from merchants.records.states import (
 
 if TYPE_CHECKING:
     from merchants.records.options import Option
+    from merchants.records.others import Other
 
 
 def _words(kind: type[StrEnum]) -> Enum:
@@ -78,6 +79,10 @@ class Words(TypeDecorator[str]):
 # Words and not expressions: SQLite uses an index of some rows only where it finds its condition
 # again, and in a condition with parameters it does not.
 CONVERSION_WAITS: Final = text("state = 'pending'")
+CONVERSION_UNDER_WAY: Final = text("following")
+INVOICE_UNDER_WAY: Final = text(
+    "(state IN ('new', 'processing') OR sweep_at_ns IS NOT NULL OR judge_at_ns IS NOT NULL)"
+)
 
 
 def only(waits: TextClause) -> dict[str, Any]:
@@ -107,13 +112,12 @@ class Store(Table):
     """A shop: who may call, where its money goes, and in which stablecoin (``settle``) it wants it.
 
     What its wallet lets us sell is in ``Grant``, who may call in ``ApiKey``, where it is
-    told in ``Endpoint``. ``api_key_hash`` is its first key's, whether that works or not.
+    told in ``Endpoint``. A closed store sells nothing more; its rows stay.
     """
 
     __tablename__ = "stores"
 
     id: Mapped[str] = mapped_column(primary_key=True)
-    api_key_hash: Mapped[bytes] = mapped_column(unique=True)
     created_ns: Mapped[int]
     name: Mapped[str]
     wallet: Mapped[bytes]
@@ -125,6 +129,11 @@ class Store(Table):
     """What may be missing of a price: the larger of a share and an amount of quote pips."""
     unique_orders: Mapped[bool] = mapped_column(default=False, server_default="0")
     """Whether no two invoices may have one order id, unless the request says otherwise."""
+    paused: Mapped[bool] = mapped_column(default=False, server_default="0")
+    """Whether it takes no new invoices just now."""
+    closed_ns: Mapped[int | None]
+    event_count: Mapped[int] = mapped_column(default=0, server_default="0")
+    """Of events that are of no invoice."""
 
 
 class Invoice(Table):
@@ -146,6 +155,7 @@ class Invoice(Table):
         Index("invoices_by_store", "store_id", "created_ns"),
         Index("invoices_by_age", "created_ns", "id"),
         Index("invoices_by_order", "store_id", "order_id"),
+        Index("invoices_under_way", "store_id", **only(INVOICE_UNDER_WAY)),
     )
 
     id: Mapped[str] = mapped_column(primary_key=True)
@@ -178,6 +188,8 @@ class Invoice(Table):
     over_pips: Mapped[int] = mapped_column(default=0, server_default="0")
     requotes: Mapped[int] = mapped_column(default=0, server_default="0")
     """How many new prices it was given after it had expired."""
+    other_count: Mapped[int] = mapped_column(default=0, server_default="0")
+    """How many tokens came that it did not offer (``merchants.records.others``)."""
     event_count: Mapped[int] = mapped_column(default=0)
     net_pips: Mapped[int] = mapped_column(Digits, default=0, server_default=text("'0'"))
 
@@ -185,6 +197,7 @@ class Invoice(Table):
     options: Mapped[list["Option"]] = relationship(
         back_populates="invoice", order_by="Option.number", lazy="selectin"
     )
+    others: Mapped[list["Other"]] = relationship(back_populates="invoice", order_by="Other.token")
     payments: Mapped[list["Payment"]] = relationship(
         order_by="(Payment.block_number, Payment.log_index)"
     )
@@ -267,6 +280,7 @@ class Conversion(Table):
     __table_args__ = (
         UniqueConstraint("invoice_id", "number"),
         Index("conversions_waiting", "store_id", "next_attempt_ns", **only(CONVERSION_WAITS)),
+        Index("conversions_under_way", "store_id", **only(CONVERSION_UNDER_WAY)),
     )
 
     id: Mapped[str] = mapped_column(primary_key=True)
@@ -349,7 +363,8 @@ class Fill(Table):
 
 
 class Event(Table):
-    """Something the shop is told; ``sequence`` counts an invoice's events from 1, without gaps.
+    """Something the shop is told; ``sequence`` counts an invoice's events from 1, without gaps, and
+    so it does those of the store that are of no invoice.
 
     ``id`` is the cursor of the event list. ``body`` is the JSON exactly as it is signed.
     """
@@ -362,7 +377,7 @@ class Event(Table):
 
     id: Mapped[int] = mapped_column(dense_id, primary_key=True)
     store_id: Mapped[str] = mapped_column(ForeignKey("stores.id"), index=True)
-    invoice_id: Mapped[str] = mapped_column(ForeignKey("invoices.id"))
+    invoice_id: Mapped[str | None] = mapped_column(ForeignKey("invoices.id"))
     sequence: Mapped[int]
     type: Mapped[str]
     webhook_id: Mapped[str] = mapped_column(unique=True)

@@ -15,6 +15,7 @@ from merchants.documents.sums import sums_of
 from merchants.records import terms
 from merchants.records.grants import Grant
 from merchants.records.options import option_of
+from merchants.records.others import other_of
 from merchants.records.pots import pot_ref
 from merchants.records.refunds import Refund, RefundKey, RefundState, RefundWithdrawal
 from merchants.records.states import CONVERSION_EDGES, ConversionState, moved
@@ -102,7 +103,8 @@ def _unjudged(
     session: Session, catalog: Catalog, invoice: Invoice, market: Market, lots: int, now_ns: int
 ) -> Conversion | None:
     """Open the sale of late money: it was weighed after the copy, and these rows have yet to."""
-    option = option_of(invoice, market.base.address)
+    token = market.base.address
+    option = option_of(invoice, token) or other_of(invoice, token)
     if option is None:
         return None
     sums = sums_of(session, catalog, (invoice.id,))[invoice.id]

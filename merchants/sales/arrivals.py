@@ -16,6 +16,7 @@ from engine.types import MONEY_MAX
 from merchants.documents.native import listed
 from merchants.records.amounts import counted
 from merchants.records.options import option_of
+from merchants.records.others import new_other, other_of
 from merchants.records.states import PAYMENT_EDGES, PaymentState, moved
 from merchants.records.tables import Credit, Invoice, Payment, Sweep
 from merchants.sales.tolerance import DUST_SHARE
@@ -26,6 +27,7 @@ from settlement.protocol.evidence import DepositEvidence
 PAYMENTS_MAX: Final = 1_024
 """Transfers kept an invoice; above it dust is no longer noticed until it is swept with others."""
 
+_UNBOOKED: Final = (PaymentState.DETECTED, PaymentState.CONFIRMING)
 _UNCONFIRMED: Final = (PaymentState.DETECTED, PaymentState.ORPHANED)
 
 
@@ -43,10 +45,12 @@ class Arrivals:
     """Keeps the rows about what came. Every method runs in its caller's transaction; call
     ``count`` when all that is new about an invoice is in its rows."""
 
-    def __init__(self, catalog: Catalog, booking_ns: int) -> None:
-        """``booking_ns`` is how long a deposit may take from its block into the journal."""
+    def __init__(self, catalog: Catalog, booking_ns: int, confirmations: int) -> None:
+        """``booking_ns`` is how long a deposit may take from its block into the journal,
+        ``confirmations`` how deep a block is when nothing in it is expected to go away."""
         self._catalog = catalog
         self._booking_ns = booking_ns
+        self._confirmations = confirmations
 
     def transfer(
         self, session: Session, invoice: Invoice, transfer: Transfer, now_ns: int
@@ -175,6 +179,7 @@ class Arrivals:
             )
         }
         came: dict[bytes, list[Payment]] = {option.token: [] for option in invoice.options}
+        came |= {credit.token: [] for credit in booked}
         for payment in sorted(invoice.payments, key=_age):
             of_token = came.setdefault(payment.token, [])
             if payment.state is not PaymentState.ORPHANED:
@@ -191,11 +196,38 @@ class Arrivals:
                 # than the exchange can hold would be refused as a deposit, and no column holds it.
                 option.seen_pips = min(token.pips_of(raw), MONEY_MAX)
                 option.timely_pips = self._timely_pips(invoice, token, payments, bookings)
+            else:
+                self._count_other(invoice, token, payments, bookings, raw)
             announced = sum(
                 int(payment.raw) for payment in payments if payment.state is PaymentState.DETECTED
             )
             lying[address] = token.pips_of(max(0, raw - announced))
         return {address: pips for address, pips in lying.items() if pips}
+
+    def _count_other(
+        self,
+        invoice: Invoice,
+        token: Token,
+        payments: Sequence[Payment],
+        bookings: Sequence[Credit],
+        lying_raw: int,
+    ) -> None:
+        """Count what came of a token that was not offered: as far as its blocks are deep enough,
+        for what it is worth is asked once."""
+        unsure = sum(
+            int(payment.raw)
+            for payment in payments
+            if payment.state in _UNBOOKED and payment.confirmations < self._confirmations
+        )
+        seen = min(token.pips_of(max(0, lying_raw - unsure)), MONEY_MAX)
+        booked = min(sum(credit.amount_pips for credit in bookings), MONEY_MAX)
+        other = other_of(invoice, token.address)
+        if other is None and seen == 0 and booked == 0:
+            return
+        other = other or new_other(invoice, token.address)
+        other.seen_pips, other.credited_pips = seen, booked
+        timely = self._timely_pips(invoice, token, payments, bookings)
+        other.timely_pips = min(timely, other.came_pips)
 
     def _timely_pips(
         self,

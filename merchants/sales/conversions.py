@@ -22,11 +22,11 @@ from merchants.documents.sums import Sums, sums_of
 from merchants.records import spread, terms
 from merchants.records.database import transaction
 from merchants.records.grants import Grant
-from merchants.records.options import Option
+from merchants.records.options import Way
 from merchants.records.policies import policy_of
 from merchants.records.pots import pot_ref
 from merchants.records.queues import STORES_TO_SELL_FOR
-from merchants.records.shares import booked_pips
+from merchants.records.shares import booked_pips, ways_of
 from merchants.records.states import CONVERSION_EDGES, ConversionState, moved
 from merchants.records.tables import CONVERSION_WAITS, Conversion, Fill, Invoice, Order
 from merchants.records.turns import Turn
@@ -122,29 +122,29 @@ class Conversions:
         catalog = self._exchange.catalog
         sums = sums_of(session, catalog, (invoice.id,))[invoice.id]
         number = sums.number
-        for option in invoice.options:
-            market = catalog.market_of_pair(option.token, invoice.settle)
+        for way in ways_of(invoice):
+            market = catalog.market_of_pair(way.token, invoice.settle)
             if market is None:
-                assert option.token == invoice.settle, "an option is of what a market sells"
+                assert way.token == invoice.settle, "what counts is of what a market sells"
                 continue
-            ticks, back = judged_ticks.get(option.token), returned.get(option.token, 0)
-            number += self._open_for(session, option, market, sums, number + 1, ticks, back, now_ns)
+            ticks, back = judged_ticks.get(way.token), returned.get(way.token, 0)
+            number += self._open_for(session, way, market, sums, number + 1, ticks, back, now_ns)
 
     def unsold_pips(self, session: Session, invoice: Invoice) -> dict[bytes, int]:
-        """Return by option how much of what is booked is in no sale yet."""
+        """Return by token how much of what is booked is in no sale yet."""
         catalog = self._exchange.catalog
         sums = sums_of(session, catalog, (invoice.id,))[invoice.id]
         unsold = {}
-        for option in invoice.options:
-            market = catalog.market_of_pair(option.token, invoice.settle)
+        for way in ways_of(invoice):
+            market = catalog.market_of_pair(way.token, invoice.settle)
             placed = 0 if market is None else _placed_pips(sums, market)
-            unsold[option.token] = max(0, booked_pips(option) - placed)
+            unsold[way.token] = max(0, booked_pips(way) - placed)
         return unsold
 
     def _open_for(
         self,
         session: Session,
-        option: Option,
+        way: Way,
         market: Market,
         sums: Sums,
         number: int,
@@ -152,28 +152,28 @@ class Conversions:
         returned_pips: int,
         now_ns: int,
     ) -> int:
-        """Return how many conversions of an option's token were made, ``number`` being the first's;
+        """Return how many conversions of one token were made, ``number`` being the first's;
         ``sums`` are of what its invoice has been sold in before."""
-        invoice = option.invoice
+        invoice = way.invoice
         placed = _placed_pips(sums, market)
-        rest = booked_pips(option) - placed
+        rest = booked_pips(way) - placed
         if rest <= 0:
             return 0
         policy = policy_of(session, invoice.store_id)
         kept = returned_pips + policy.kept_pips(rest - returned_pips)
         lots = 0 if policy.gathers_all else (rest - kept) // market.lot_pips
-        quoted_ticks = terms.ticks_now(market, option, option.quoted_ticks)
-        grant = grant_for(session, invoice.store_id, option.token, invoice.settle, invoice.wallet)
+        quoted_ticks = terms.ticks_now(market, way, way.quoted_ticks)
+        grant = grant_for(session, invoice.store_id, way.token, invoice.settle, invoice.wallet)
         lowest = lowest_ticks(invoice.store, grant, market, judged_ticks or quoted_ticks)
         is_order = lots > 0 and market.quote_pips(lots, lowest) >= market.least_notional_pips
         if is_order:
             # The quote is the store's word for what came until the expiry, in its first sale.
-            quoted = placed == 0 and not invoice.late and option.timely_pips > 0
+            quoted = placed == 0 and not invoice.late and way.timely_pips > 0
             limit = quoted_ticks if quoted else judged_ticks
             session.add(new_conversion(invoice, market, lots, limit, number, now_ns))
             rest -= market.base_pips(lots)
-        self.pots.keep(session, invoice, option.token, kept)
-        self.pots.give(session, invoice, option.token, rest - kept, now_ns)
+        self.pots.keep(session, invoice, way.token, kept)
+        self.pots.give(session, invoice, way.token, rest - kept, now_ns)
         return int(is_order)
 
     async def execute_due(self, rows_max: int) -> None:

@@ -19,7 +19,7 @@ from merchants.records.exception_policies import (
 )
 from merchants.records.refunds import Refund, RefundVariant
 from merchants.records.rejection import Rejection
-from merchants.records.shares import worth_pips
+from merchants.records.shares import ways_of, worth_pips
 from merchants.records.tables import Invoice, Store
 from merchants.sales.refund_amounts import left_pips, over_pips
 
@@ -128,11 +128,11 @@ class Returns:
         """Give back what came on top of the price, as far as it is ``unsold``, and return how much
         that is by token. What is worth no more than ``dust_pips`` is not over."""
         returned = {}
-        for option in invoice.options:
-            token = option.token
+        for way in ways_of(invoice):
+            token = way.token
             over = over_pips(session, invoice, token, left_pips(session, invoice.id, token))
             pips = min(over, unsold.get(token, 0))
-            if worth_pips(invoice, option, pips) <= dust_pips:
+            if worth_pips(invoice, way, pips) <= dust_pips:
                 continue
             refund = self._refunds.open(
                 session,

@@ -23,6 +23,7 @@ from merchants.records.exception_policies import (
     keep_all,
 )
 from merchants.records.options import option_of
+from merchants.records.others import other_of
 from merchants.records.refunds import Refund, RefundState
 from merchants.records.rejection import Rejection
 from merchants.records.shares import (
@@ -31,6 +32,7 @@ from merchants.records.shares import (
     credited_pips,
     received_pips,
     timely_pips,
+    ways_of,
 )
 from merchants.records.states import (
     EXCEPTION_EDGES,
@@ -39,7 +41,7 @@ from merchants.records.states import (
     InvoiceState,
     moved,
 )
-from merchants.records.tables import Invoice, Store
+from merchants.records.tables import Credit, Invoice, Store
 from merchants.records.turns import Turn
 from merchants.sales.adopted import was_sold
 from merchants.sales.arrivals import Arrivals, Deposit
@@ -47,6 +49,7 @@ from merchants.sales.asked import InvoiceRequest, Sources, asked_of, why_malform
 from merchants.sales.conversions import NOTHING, Conversions
 from merchants.sales.exceptions import OpensRefunds, Returns
 from merchants.sales.offers import Offered, Offers, why_of
+from merchants.sales.others import Others
 from merchants.sales.reference_prices import NoPrice
 from merchants.sales.sweeps import Sweeps
 from merchants.sales.tolerance import (
@@ -57,6 +60,7 @@ from merchants.sales.tolerance import (
     least_pips,
     tolerated_pips,
 )
+from merchants.stores.closing import why_shut
 from merchants.webhooks import events
 from merchants.webhooks.event_types import EventType
 from settlement.ports import ExchangePort, SettlementPort, Transfer
@@ -116,16 +120,19 @@ class Invoices:
         self._confirmations_required = confirmations_required
         self._returns = Returns(refunds)
         self._offers = Offers(exchange, sources.prices)
-        self._arrivals = Arrivals(exchange.catalog, confirmations_required * BLOCK_NS)
+        self._arrivals = Arrivals(
+            exchange.catalog, confirmations_required * BLOCK_NS, confirmations_required
+        )
+        self._others = Others(exchange, sources.prices, self._offers)
         self.sweeps = Sweeps(exchange, settlement, sources.prices, self._arrivals)
 
     def create(
         self, session: Session, store: Store, request: InvoiceRequest, now_ns: int
     ) -> Invoice | Rejection:
-        """Price ``request``. Rejects MALFORMED, also for less than a sweep is worth, UNKNOWN_TOKEN,
-        NO_QUOTE, and CANNOT_SELL where the session key could not sell what would come; and as
-        IDEMPOTENCY_CONFLICT a second invoice of an order that may have one."""
-        malformed = why_malformed(request)
+        """Price ``request``. Rejects INVOICE_CLOSED for a store that takes none now, MALFORMED,
+        also for less than a sweep is worth, UNKNOWN_TOKEN, NO_QUOTE, CANNOT_SELL where the key
+        could not sell what would come, IDEMPOTENCY_CONFLICT a second one of an order."""
+        malformed = why_malformed(request) or why_shut(store)
         if malformed is not None:
             return malformed
         settle = listed(self._exchange.catalog.token_by_address(store.settle))
@@ -201,6 +208,7 @@ class Invoices:
         invoice.left_out = _written(offered)
         invoice.expires_ns = now_ns + invoice.store.lifetime_s * 10**9
         invoice.requotes += 1
+        self._others.start_anew(session, invoice)
         invoice.short_pips, invoice.judge_at_ns = 0, None
         self._go(session, invoice, InvoiceState.NEW, EventType.INVOICE_REQUOTED, now_ns)
         self._move_on(session, invoice, now_ns)
@@ -208,6 +216,9 @@ class Invoices:
 
     def _why_not_anew(self, session: Session, invoice: Invoice, now_ns: int) -> str:
         """Return why an invoice gets no new price; empty if it may."""
+        shut = why_shut(invoice.store)
+        if shut is not None:
+            return shut.detail["why"]
         if invoice.state is not InvoiceState.EXPIRED:
             return "only what has expired gets a new price"
         if invoice.requotes >= REQUOTES_MAX:
@@ -283,20 +294,30 @@ class Invoices:
         if credit is None:
             return
         invoice.sweep_tries = 0
-        pays = option_of(invoice, deposit.token) is not None
-        if pays and invoice.state is not InvoiceState.SETTLED:
+        if invoice.state is not InvoiceState.SETTLED:
             invoice.judge_at_ns = now_ns
-        if not pays and not self._is_dust(invoice, deposit):
-            kind, catalog = EventType.INVOICE_OTHER_TOKEN, self._exchange.catalog
-            events.record(session, catalog, invoice, kind, now_ns, deposit=credit)
-            if exception_policy_of(session, invoice.store_id).other_token is RETURN:
-                why = "it is of a token that was not asked for"
-                self._returns.all_of(session, invoice, [deposit.token], why, now_ns)
+        if option_of(invoice, deposit.token) is None:
+            self._take_other(session, invoice, credit, now_ns)
         self._move_on(session, invoice, now_ns)
 
-    def _is_dust(self, invoice: Invoice, deposit: Deposit) -> bool:
-        token = listed(self._exchange.catalog.token_by_address(deposit.token))
-        return self._arrivals.is_dust(invoice, token.address, token.raw_of(deposit.amount_pips))
+    def _take_other(self, session: Session, invoice: Invoice, credit: Credit, now_ns: int) -> None:
+        """Tell of money that was not asked for, and give it back where the store's policy says so
+        and nothing of it has counted."""
+        if self._others.is_dust(invoice, credit.token, credit.amount_pips):
+            return
+        kind, catalog = EventType.INVOICE_OTHER_TOKEN, self._exchange.catalog
+        events.record(session, catalog, invoice, kind, now_ns, deposit=credit)
+        other = other_of(invoice, credit.token)
+        has_counted = other is not None and other.valued_pips > 0
+        policy = exception_policy_of(session, invoice.store_id)
+        if policy.other_token is RETURN and not has_counted:
+            why = "it is of a token that was not asked for"
+            self._returns.all_of(session, invoice, [credit.token], why, now_ns)
+
+    def value_due(self, session: Session, now_ns: int, turn: Turn) -> None:
+        """Look again for the price of other tokens that came and had none."""
+        for invoice in self._others.due(session, now_ns, turn):
+            self._move_on(session, invoice, now_ns)
 
     def expire_due(self, session: Session, now_ns: int, turn: Turn) -> None:
         """Expire what was not paid in time, and give up on what never became final."""
@@ -320,7 +341,7 @@ class Invoices:
         price; later only if more comes: a price that rises afterwards pays nobody's invoice."""
         due = select(Invoice).where(Invoice.judge_at_ns <= now_ns, Invoice.state.in_(_AWAY))
         for invoice in turn.rows(session, due):
-            worth = self._worth(invoice, now_ns)
+            worth = self._worth(session, invoice, now_ns)
             short = max(0, invoice.amount_pips - worth.pips)
             policy = exception_policy_of(session, invoice.store_id)
             if was_sold(session, invoice):
@@ -367,7 +388,7 @@ class Invoices:
 
     def _gave_back(self, session: Session, invoice: Invoice, why: str, now_ns: int) -> bool:
         """Give back by policy all that came in the options; return whether anything is."""
-        tokens = [option.token for option in invoice.options]
+        tokens = [way.token for way in ways_of(invoice)]
         is_done = not is_all_dust(invoice) and self._returns.all_of(
             session, invoice, tokens, why, now_ns
         )
@@ -397,9 +418,9 @@ class Invoices:
             invoice.short_pips = short_pips
             self._record(session, invoice, EventType.INVOICE_SHORT, now_ns)
 
-    def _worth(self, invoice: Invoice, now_ns: int) -> _Worth:
+    def _worth(self, session: Session, invoice: Invoice, now_ns: int) -> _Worth:
         """Return the sale of what is booked and not given back, at prices that count."""
-        worth, ticks, is_whole = 0, {}, True
+        worth, ticks, is_whole = self._others.weigh(session, invoice, now_ns)
         for option in invoice.options:
             if option.token == invoice.settle:
                 worth += booked_pips(option)
@@ -420,6 +441,7 @@ class Invoices:
     def _move_on(self, session: Session, invoice: Invoice, now_ns: int) -> None:
         """Take every edge that what came now allows."""
         lying = self._arrivals.count(session, invoice)
+        self._others.value(session, invoice, now_ns)
         least = least_pips(invoice)
         full = received_pips(invoice) >= least
         booked = credited_pips(invoice) >= least

@@ -149,20 +149,36 @@ class Offers:
             return Rejection(Outcome.NO_QUOTE, {"why": quote})
         if max(quote.base_pips, quote.rate_pips()) > MONEY_MAX:
             return Rejection(Outcome.NO_QUOTE, {"why": NoPrice.SHALLOW})
-        why = self._why_unsalable(session, store, market, quote, now_ns)
-        if why:
-            return Rejection(Outcome.CANNOT_SELL, why)
+        why = self.why_unsalable(session, store, store.wallet, market, quote, now_ns)
+        if why is not None:
+            return why
         option = _due(token, quote)
         option.lot_pips, option.tick_pips = market.lot_pips, market.tick_pips
         return option
 
+    def why_unsalable(
+        self,
+        session: Session,
+        store: Store,
+        wallet: bytes,
+        market: Market,
+        quote: Quote,
+        now_ns: int,
+    ) -> Rejection | None:
+        """Return why the session key of ``wallet`` could not sell what is quoted."""
+        why = self._why_unsalable(session, store, wallet, market, quote, now_ns)
+        return Rejection(Outcome.CANNOT_SELL, why) if why else None
+
     def _why_unsalable(
-        self, session: Session, store: Store, market: Market, quote: Quote, now_ns: int
+        self,
+        session: Session,
+        store: Store,
+        wallet: bytes,
+        market: Market,
+        quote: Quote,
+        now_ns: int,
     ) -> dict[str, str]:
-        """Return why the session key could not sell what is quoted; nothing if it could."""
-        grant = grant_for(
-            session, store.id, market.base.address, market.quote.address, store.wallet
-        )
+        grant = grant_for(session, store.id, market.base.address, market.quote.address, wallet)
         if grant is None or not is_approved(grant):
             return {"why": "the wallet has not approved the session key"}
         if grant.expiry <= now_ns // 10**9 + store.lifetime_s:

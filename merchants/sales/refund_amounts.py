@@ -14,9 +14,10 @@ from engine.types import MONEY_MAX, PIPS_PER_TOKEN, PPM, Outcome
 from merchants.documents.native import listed
 from merchants.records.amounts import decimal_of_pips, exact_sum, sum_of
 from merchants.records.options import option_of
+from merchants.records.others import Other, other_of, others_of
 from merchants.records.refunds import Refund, RefundState, RefundVariant
 from merchants.records.rejection import Rejection
-from merchants.records.shares import worth_pips
+from merchants.records.shares import ways_of, worth_pips
 from merchants.records.states import InvoiceState
 from merchants.records.tables import Credit, Invoice
 from merchants.sales.reference_prices import Prices
@@ -85,6 +86,8 @@ def count_returned(session: Session, invoice: Invoice) -> None:
         return
     for option in invoice.options:
         option.returned_pips = refunded_pips(session, invoice.id, option.token)
+    for other in others_of(invoice):
+        other.returned_pips = refunded_pips(session, invoice.id, other.token)
 
 
 def left_pips(session: Session, invoice_id: str, token: bytes) -> int:
@@ -94,26 +97,36 @@ def left_pips(session: Session, invoice_id: str, token: bytes) -> int:
 
 
 def locked_rate(invoice: Invoice, token: bytes) -> Rate | None:
-    """Return the rate at which the invoice counted ``token``; None if it did not ask for it."""
+    """Return the rate at which the invoice counted ``token``; None if it did not."""
     if token == invoice.settle:
         return ONE_TO_ONE
     option = option_of(invoice, token)
-    return None if option is None else (option.proceeds_pips, option.due_pips)
+    if option is not None:
+        return option.proceeds_pips, option.due_pips
+    other = other_of(invoice, token)
+    return None if other is None else (other.worth_pips, other.valued_pips)
 
 
 def over_pips(session: Session, invoice: Invoice, token: bytes, left: int) -> int:
     """Return how much of ``token`` came on top of the price, as far as it is there still: what is
     ``left`` of it beside what is left of all other options."""
-    option = option_of(invoice, token)
-    if option is None:
+    ways = ways_of(invoice)
+    way = next((one for one in ways if one.token == token), None)
+    if way is None:
         return left
     others = sum(
         worth_pips(invoice, other, left_pips(session, invoice.id, other.token))
-        for other in invoice.options
-        if other is not option
+        for other in ways
+        if other is not way
     )
     needed = max(0, invoice.amount_pips - others)
-    return max(0, left + -needed * option.due_pips // invoice.amount_pips)
+    if isinstance(way, Other):
+        return (
+            left
+            if way.worth_pips == 0
+            else max(0, left + -needed * way.valued_pips // way.worth_pips)
+        )
+    return max(0, left + -needed * way.due_pips // invoice.amount_pips)
 
 
 class Preview(NamedTuple):
@@ -173,10 +186,10 @@ class RefundAmounts:
         settle, rate = invoice.settle, locked_rate(invoice, wanted.token)
         match wanted.variant:
             case RefundVariant.RATE_THEN:
-                return wanted.token, left, rate or (0, 1)
+                return wanted.token, left, _or_nothing(rate)
             case RefundVariant.OVERPAID:
                 over = over_pips(session, invoice, wanted.token, left)
-                return wanted.token, over, rate or (0, 1)
+                return wanted.token, over, _or_nothing(rate)
             case RefundVariant.CUSTOM:
                 token = wanted.custom_token or wanted.token
                 if token not in (wanted.token, settle):
@@ -184,7 +197,7 @@ class RefundAmounts:
                     return Rejection(Outcome.UNKNOWN_TOKEN, {"why": why})
                 if token != wanted.token and not _is_rate(rate):
                     return _no_rate("the invoice has no rate for this token")
-                return token, wanted.custom_pips, rate or (0, 1)
+                return token, wanted.custom_pips, _or_nothing(rate)
         if rate is None or not _is_rate(rate):
             return _no_rate("the invoice has no rate for this token")
         worth = left * rate[0] // rate[1]
@@ -229,6 +242,11 @@ class RefundAmounts:
         if ticks is None:
             return None
         return worth_pips * market.lot_pips // market.quote_pips(1, ticks)
+
+
+def _or_nothing(rate: Rate | None) -> Rate:
+    """Return ``rate``; that of what counts for nothing where there is none."""
+    return rate if rate is not None and rate[1] > 0 else (0, 1)
 
 
 def _is_rate(rate: Rate | None) -> bool:

@@ -30,6 +30,7 @@ from merchants.records.tables import Store
 from merchants.records.turns import Turn
 from merchants.sales.reference_prices import Prices
 from merchants.sales.refund_payouts import ROWS_MAX, RefundPayouts
+from merchants.stores.closing import Closed
 from merchants.stores.keyring import SECRET_SIZE, Keyring
 from settlement.orders.catalog import Market, Token
 from settlement.ports import ExchangePort, SettlementPort, Transfer
@@ -136,6 +137,10 @@ class RefundKeys:
         with reading(self._database) as session:
             key = self._newest(session, store_id)
             return None if key is None else self._funds(key)
+
+    def end_with(self, session: Session, closed: Closed) -> None:
+        """End the refund account of a store that is closed: an ``Ending``."""
+        self._end(session, closed.store.id, closed.now_ns)
 
     def _end(self, session: Session, store_id: str, now_ns: int) -> None:
         session.execute(

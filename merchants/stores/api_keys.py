@@ -11,7 +11,7 @@ from collections import OrderedDict
 from collections.abc import Callable, Iterable
 from typing import Final, NamedTuple
 
-from sqlalchemy import Engine, and_, func, or_, select, update
+from sqlalchemy import ColumnElement, Engine, and_, func, or_, select, update
 from sqlalchemy.orm import Session
 
 from engine.types import Outcome
@@ -38,12 +38,23 @@ USED_MAX: Final = 10_000
 """Keys whose use is noted in one go; of more the last used are."""
 
 
+MADE: Final = "made"
+ROTATED: Final = "rotated"
+REVOKED: Final = "revoked"
+
+KeyNews = Callable[[Session, ApiKey, str, int], None]
+"""Tells a shop, in the transaction of the change, that a key was made, rotated or revoked, at unix
+nanoseconds."""
+
+
 class Holder(NamedTuple):
-    """Who speaks for a store, and what he may do: ``scopes`` with all that they include."""
+    """Who speaks for a store, and what he may do: ``scopes`` with all that they include.
+    ``user_id`` is the person that he is, or whose key he has; empty where nobody is known."""
 
     store: Store
     key_id: str
     scopes: frozenset[str]
+    user_id: str = ""
 
     def may(self, scope: str) -> bool:
         """Return whether ``scope`` is among his."""
@@ -61,16 +72,21 @@ class ApiKeys:
     """Makes, finds, replaces and revokes API keys."""
 
     def __init__(
-        self, database: Engine, clock: Callable[[], int], entropy: Callable[[int], bytes]
+        self,
+        database: Engine,
+        clock: Callable[[], int],
+        entropy: Callable[[int], bytes],
+        tell: KeyNews,
     ) -> None:
         self._database = database
+        self._tell = tell
         self._clock = clock
         self._entropy = entropy
         self._used: OrderedDict[str, int] = OrderedDict()
         """When keys were used that is not written down yet."""
         self._noted_ns = 0
 
-    def new(self, store_id: str, label: str, scopes: Iterable[str]) -> KeyMade:
+    def new(self, store_id: str, label: str, scopes: Iterable[str], made_by: str) -> KeyMade:
         """Return a key and its row, which the caller adds."""
         api_key = PREFIX + urlsafe_b64encode(self._entropy(API_KEY_SIZE)).decode().rstrip("=")
         row = ApiKey(
@@ -81,6 +97,7 @@ class ApiKeys:
             label=label,
             scopes=" ".join(sorted(set(scopes))),
             created_ns=self._clock(),
+            made_by=made_by,
         )
         return KeyMade(row, api_key)
 
@@ -106,8 +123,9 @@ class ApiKeys:
         full = self._why_full(session, by.store.id)
         if full is not None:
             return full
-        made = self.new(by.store.id, label, wanted)
+        made = self.new(by.store.id, label, wanted, by.user_id)
         session.add(made.row)
+        self._tell(session, made.row, MADE, made.row.created_ns)
         return made
 
     def replace(self, by: Holder, key_id: str, former_s: int) -> KeyMade | Rejection:
@@ -124,10 +142,12 @@ class ApiKeys:
             full = self._why_full(session, by.store.id)
             if full is not None and former_s:
                 return full
-            made = self.new(by.store.id, former.label, former.scopes.split(" "))
+            made = self.new(by.store.id, former.label, former.scopes.split(" "), by.user_id)
             ends_ns = self._clock() + former_s * 10**9
             former.ends_ns = min(former.ends_ns or ends_ns, ends_ns)
             session.add(made.row)
+            self._tell(session, former, ROTATED, made.row.created_ns)
+            self._tell(session, made.row, MADE, made.row.created_ns)
         return made
 
     def revoke(self, store_id: str, key_id: str) -> ApiKey | Rejection:
@@ -136,18 +156,39 @@ class ApiKeys:
             row = self._working(session, store_id, key_id)
             if row is None:
                 return Rejection(Outcome.NOT_FOUND, {"key": key_id})
-            row.ends_ns = self._clock()
+            self._end(session, row)
             return row
+
+    def _end(self, session: Session, row: ApiKey) -> None:
+        row.ends_ns = self._clock()
+        self._tell(session, row, REVOKED, row.ends_ns)
+
+    def end_of(
+        self, session: Session, store_id: str, user_id: str, allowed: frozenset[str]
+    ) -> None:
+        """End, in the caller's transaction, the keys of a person that may more than ``allowed``:
+        he may no more himself, and may have kept them."""
+        his = select(ApiKey).where(ApiKey.store_id == store_id, ApiKey.made_by == user_id)
+        for row in session.scalars(his.where(self._is_working())).all():
+            if not opened(row.scopes.split(" ")) <= allowed:
+                self._end(session, row)
+
+    def end_all(self, session: Session, store_id: str) -> None:
+        """End all keys of a store, in the caller's transaction, without a word of each."""
+        all_of_it = update(ApiKey).where(ApiKey.store_id == store_id, self._is_working())
+        session.execute(
+            all_of_it.values(ends_ns=self._clock()).execution_options(synchronize_session=False)
+        )
+
+    def _is_working(self) -> ColumnElement[bool]:
+        return or_(ApiKey.ends_ns.is_(None), ApiKey.ends_ns > self._clock())
 
     def _working(self, session: Session, store_id: str, key_id: str) -> ApiKey | None:
         row = session.get(ApiKey, key_id)
         return row if row is not None and row.store_id == store_id and self.works(row) else None
 
     def _why_full(self, session: Session, store_id: str) -> Rejection | None:
-        working = select(func.count()).where(
-            ApiKey.store_id == store_id,
-            or_(ApiKey.ends_ns.is_(None), ApiKey.ends_ns > self._clock()),
-        )
+        working = select(func.count()).where(ApiKey.store_id == store_id, self._is_working())
         if (session.scalar(working) or 0) < KEYS_MAX:
             return None
         why = "a store has no more keys that work; revoke one"
@@ -167,7 +208,7 @@ class ApiKeys:
             if row is None or not hmac.compare_digest(row.hash, wanted) or not self.works(row):
                 return None
             store = session.get_one(Store, row.store_id)
-        return Holder(store, row.id, opened(row.scopes.split(" ")))
+        return Holder(store, row.id, opened(row.scopes.split(" ")), row.made_by)
 
     def used(self, key_id: str) -> None:
         """Note that a key was used; ``write_used`` writes it down."""

@@ -22,9 +22,12 @@ CREATE_UNAPPROVED_PULL_PAYMENTS: Final = "btcpay.store.cancreatenonapprovedpullp
 ARCHIVE_PULL_PAYMENTS: Final = "btcpay.store.canarchivepullpayments"
 MANAGE_PAYOUTS: Final = "btcpay.store.canmanagepayouts"
 VIEW_PAYOUTS: Final = "btcpay.store.canviewpayouts"
+CLOSE_STORE: Final = "tillbook.store.canclose"
+"""BTCPay has none of its own for it. It is the owner's and the unrestricted key's: who may change
+settings would else end a shop that is not his."""
 
 INCLUDED: Final[dict[str, tuple[str, ...]]] = {
-    UNRESTRICTED: (MODIFY_SETTINGS,),
+    UNRESTRICTED: (MODIFY_SETTINGS, CLOSE_STORE),
     MODIFY_SETTINGS: (
         VIEW_SETTINGS,
         MODIFY_INVOICES,
@@ -45,6 +48,7 @@ INCLUDED: Final[dict[str, tuple[str, ...]]] = {
     VIEW_PULL_PAYMENTS: (),
     CREATE_UNAPPROVED_PULL_PAYMENTS: (),
     VIEW_PAYOUTS: (),
+    CLOSE_STORE: (),
 }
 """Every scope there is, and those that it includes."""
 

@@ -14,7 +14,7 @@ from merchants.records.database import transaction
 from merchants.records.pots import keep_gathered
 from merchants.records.rejection import Rejection
 from merchants.records.tables import Store
-from merchants.stores.api_keys import ApiKeys
+from merchants.stores.api_keys import ApiKeys, KeyNews
 from merchants.stores.applications import Applications
 from merchants.stores.embedding import Embeddings
 from merchants.stores.grants import (
@@ -53,17 +53,23 @@ class StoreRequest(NamedTuple):
     floor_price: int | None = None
     tolerance_ppm: int = 1_000
     tolerance_pips: int = 0
+    unique_orders: bool = False
+    made_by: str = ""
+    """The person who makes it, whose its first key is; empty for the operator."""
 
 
 class StoreChange(NamedTuple):
     """What is to be another way, for invoices made from then on; None is as it was. What may be
-    missing of a price counts for open invoices too."""
+    missing of a price counts for open invoices too. A store that is ``paused`` takes no new
+    ones."""
 
     name: str | None = None
     slippage_ppm: int | None = None
     lifetime_s: int | None = None
     tolerance_ppm: int | None = None
     tolerance_pips: int | None = None
+    unique_orders: bool | None = None
+    paused: bool | None = None
 
 
 class StoreCreated(NamedTuple):
@@ -88,12 +94,13 @@ class Stores:
         prices: TradedPrices,
         clock: Callable[[], int],
         entropy: Callable[[int], bytes],
+        tell: KeyNews,
     ) -> None:
         self._database = database
         self._exchange = exchange
         self.pay_buttons = PayButtons(database, clock, entropy)
         self.embeddings = Embeddings(database)
-        self.keys = ApiKeys(database, clock, entropy)
+        self.keys = ApiKeys(database, clock, entropy, tell)
         self.applications = Applications(database, clock, self.keys)
         self.grants = Grants(
             database=database,
@@ -126,10 +133,9 @@ class Stores:
             )
 
         store_id = "sto_" + self._entropy(16).hex()
-        key = self.keys.new(store_id, "first", (UNRESTRICTED,))
+        key = self.keys.new(store_id, "first", (UNRESTRICTED,), request.made_by)
         store = Store(
             id=store_id,
-            api_key_hash=key.row.hash,
             created_ns=self._clock(),
             name=request.name,
             wallet=request.wallet,
@@ -138,6 +144,7 @@ class Stores:
             lifetime_s=request.lifetime_s,
             tolerance_ppm=request.tolerance_ppm,
             tolerance_pips=request.tolerance_pips,
+            unique_orders=request.unique_orders,
         )
         wanted = [
             GrantRequest(token, request.key_lifetime_s, request.notional_cap, request.floor_price)
@@ -171,6 +178,8 @@ class Stores:
             store = session.get(Store, store_id)
             if store is None:
                 return Rejection(Outcome.UNKNOWN_STORE, {"store": store_id})
+            if store.closed_ns is not None:
+                return Rejection(Outcome.BAD_WALLET, {"why": "the store is closed"})
             if self._exchange.is_lost(wallet):
                 why = "nobody can sign for it"
                 return Rejection(Outcome.BAD_WALLET, {"wallet": "0x" + wallet.hex(), "why": why})
@@ -180,11 +189,14 @@ class Stores:
         return None
 
     def change(self, store_id: str, change: StoreChange) -> Store | Rejection:
-        """Change a store's settings. Rejects UNKNOWN_STORE."""
+        """Change a store's settings. Rejects UNKNOWN_STORE, and INVOICE_CLOSED for one that is
+        closed."""
         with transaction(self._database) as session:
             store = session.get(Store, store_id)
             if store is None:
                 return Rejection(Outcome.UNKNOWN_STORE, {"store": store_id})
+            if store.closed_ns is not None:
+                return Rejection(Outcome.INVOICE_CLOSED, {"why": "the store is closed"})
             for name, value in change._asdict().items():
                 if value is not None:
                     setattr(store, name, value)

@@ -2,9 +2,10 @@
 
 A retry queue with a bound. No event waits for another: what an endpoint refuses comes back by its
 own schedule while later ones leave, and ``sequence`` in each body says in which order things
-happened. Of one invoice one event is in the air to an endpoint at a time, the earliest that is due;
-of one store a few, and a single one to an endpoint that fails. Stores take turns, and so do the
-endpoints of each, so that those that hang keep nobody else waiting for long.
+happened. Of one invoice one event is in the air to an endpoint at a time, the earliest that is due,
+and so it is of what is of no invoice; of one store a few, and a single one to an endpoint that
+fails. Stores take turns, and so do the endpoints of each, so that those that hang keep nobody else
+waiting for long.
 """
 
 import asyncio
@@ -23,6 +24,7 @@ from merchants.records.queues import ENDPOINTS_TO_TELL
 from merchants.records.states import DELIVERY_EDGES, DeliveryState, moved
 from merchants.webhooks.egress import Answer, Egress
 from merchants.webhooks.formats import FORMATS, Message
+from merchants.webhooks.store_events import endpoint_disabled
 
 DELAYS_S: Final = (5, 300, 1800, 7200, 18_000, 36_000, 50_400, 72_000, 86_400)
 """Waits after the first, second ... failed attempt: ten attempts in about 76 hours."""
@@ -51,7 +53,7 @@ class _Flight(NamedTuple):
     delivery_id: int
     endpoint_id: str
     store_id: str
-    invoice_id: str
+    subject_id: str
     url: str
     headers: dict[str, str]
     body: bytes
@@ -197,25 +199,25 @@ class Deliveries:
 
     def _first_of(self, session: Session, endpoint_id: str, limit: int) -> list[Delivery]:
         """Return deliveries to an endpoint that are due, ``limit`` at most, the longest due first;
-        of each invoice that has none in the air there the earliest."""
+        of each subject that has none in the air there the earliest."""
         mine, now_ns = (DELIVERY_WAITS, Delivery.endpoint_id == endpoint_id), self._clock()
         is_due = Delivery.next_attempt_ns <= now_ns
-        # A sum, which no index has: SQLite would go through all that waits for one invoice's.
-        of_invoice = (*mine, Delivery.next_attempt_ns + 0 <= now_ns)
+        # A sum, which no index has: SQLite would go through all that waits for one subject's.
+        of_subject = (*mine, Delivery.next_attempt_ns + 0 <= now_ns)
         chosen: list[Delivery] = []
         flights = self._in_flight.values()
-        taken = {flight.invoice_id for flight in flights if flight.endpoint_id == endpoint_id}
+        taken = {flight.subject_id for flight in flights if flight.endpoint_id == endpoint_id}
         while len(chosen) < limit:
-            invoice_id = session.scalar(
-                select(Delivery.invoice_id)
-                .where(*mine, is_due, Delivery.invoice_id.not_in(taken))
+            subject_id = session.scalar(
+                select(Delivery.subject_id)
+                .where(*mine, is_due, Delivery.subject_id.not_in(taken))
                 .order_by(Delivery.next_attempt_ns)
                 .limit(1)
             )
-            if invoice_id is None:
+            if subject_id is None:
                 break
-            taken.add(invoice_id)
-            earliest = select(Delivery).where(*of_invoice, Delivery.invoice_id == invoice_id)
+            taken.add(subject_id)
+            earliest = select(Delivery).where(*of_subject, Delivery.subject_id == subject_id)
             chosen += session.scalars(earliest.order_by(Delivery.id).limit(1)).all()
         return chosen
 
@@ -253,7 +255,7 @@ class Deliveries:
             delivery_id=delivery.id,
             endpoint_id=endpoint.id,
             store_id=delivery.store_id,
-            invoice_id=delivery.invoice_id,
+            subject_id=delivery.subject_id,
             url=endpoint.url,
             headers=encoded.headers,
             body=encoded.body,
@@ -273,7 +275,10 @@ class Deliveries:
         if answer.status == GONE and flight.url == endpoint.url:
             # Gone for good, it says: the events stay in the event list. Others that wait are given
             # up in the next steps, some at a time.
-            endpoint.enabled, endpoint.why = False, "it answered 410"
+            if endpoint.enabled and endpoint.deleted_ns is None:
+                endpoint.enabled, endpoint.why = False, "it answered 410"
+                endpoint_disabled(session, endpoint, self._clock())
+            endpoint.enabled = False
             if delivery.state in UNSENT:
                 delivery.state = moved(DELIVERY_EDGES, delivery.state, DeliveryState.DEAD)
             session.flush()
@@ -305,7 +310,7 @@ def message_of(delivery: Delivery) -> Message:
         webhook_id=event.webhook_id,
         body=event.body,
         store_id=delivery.store_id,
-        invoice_id=delivery.invoice_id,
+        invoice_id=event.invoice_id or "",
         endpoint_id=delivery.endpoint_id,
         delivery_id=str(delivery.id),
         first_delivery_id=str(delivery.first_id or delivery.id),

@@ -1,5 +1,6 @@
 """Where does a shop want to be told, of what, and how does it change that?"""
 
+import asyncio
 from base64 import b64encode
 from collections.abc import Callable, Sequence
 from typing import Final, NamedTuple
@@ -17,6 +18,7 @@ from merchants.webhooks.event_types import EventType
 from merchants.webhooks.events import ping_body
 from merchants.webhooks.formats import FORMATS, STANDARD, Message
 from merchants.webhooks.sign import SECRET_PREFIX
+from merchants.webhooks.store_events import endpoint_disabled
 
 ENDPOINTS_MAX: Final = 5
 """Of one store: each event is sent to all of them, and of those that fail one is in the air each,
@@ -25,8 +27,12 @@ which leaves places for those that do not."""
 SECRET_SIZE: Final = 32
 PAGE_MAX: Final = 100
 
-PINGS_MAX: Final = 8
-"""Pings in the air at once; each waits for its answer."""
+PINGS_MAX: Final = 32
+"""Pings in the air at once, one a store. Where there are more, the one that waits longest for its
+answer gives way: an endpoint that hangs keeps nobody's place."""
+
+
+GAVE_WAY: Final = "no answer before others wanted to ping"
 
 
 class EndpointRequest(NamedTuple):
@@ -68,8 +74,8 @@ class Endpoints:
         self._egress = egress
         self._clock = clock
         self._entropy = entropy
-        self._pinging: set[str] = set()
-        """Stores with a ping in the air."""
+        self._pinging: dict[str, asyncio.Task[Answer]] = {}
+        """The ping of each store that has one in the air, the oldest first."""
 
     def make(self, store_id: str, request: EndpointRequest) -> EndpointMade | Rejection:
         """Make an endpoint. Rejects BAD_WEBHOOK_URL, MALFORMED for a type or format that there is
@@ -145,8 +151,10 @@ class Endpoints:
                 # What another place answered says nothing about this one.
                 row.last_ns, row.last_status, row.last_error = 0, 0, ""
             row.url, row.format, row.types = url, name, " ".join(sorted(set(types)))
-            if change.enabled is not None:
+            if change.enabled is not None and change.enabled is not row.enabled:
                 row.enabled, row.why = change.enabled, "" if change.enabled else "the shop said so"
+                if not row.enabled:
+                    endpoint_disabled(session, row, self._clock())
             return row
 
     def delete(self, store_id: str, endpoint_id: str) -> Endpoint | Rejection:
@@ -155,7 +163,10 @@ class Endpoints:
             row = self._of(session, store_id, endpoint_id)
             if row is None:
                 return Rejection(Outcome.NOT_FOUND, {"endpoint": endpoint_id})
+            was_told = row.enabled
             row.enabled, row.why, row.deleted_ns = False, "it was deleted", self._clock()
+            if was_told:
+                endpoint_disabled(session, row, self._clock())
             return row
 
     def rotate_secret(self, store_id: str, endpoint_id: str) -> str | Rejection:
@@ -188,7 +199,7 @@ class Endpoints:
             waiting = select(Delivery).where(
                 DELIVERY_WAITS,
                 Delivery.endpoint_id == endpoint.id,
-                Delivery.invoice_id == old.invoice_id,
+                Delivery.subject_id == old.subject_id,
                 Delivery.event_id == old.event_id,
             )
             row = session.scalar(waiting.order_by(Delivery.id).limit(1))
@@ -199,7 +210,7 @@ class Endpoints:
                 event=old.event,
                 endpoint_id=endpoint.id,
                 store_id=store_id,
-                invoice_id=old.invoice_id,
+                subject_id=old.subject_id,
                 first_id=old.first_id or old.id,
                 state=DeliveryState.PENDING,
                 created_ns=self._clock(),
@@ -214,13 +225,12 @@ class Endpoints:
 
     async def ping(self, store_id: str, endpoint_id: str) -> Answer | Rejection:
         """Send an event that means nothing, now, enabled or not; return what is answered. Rejects
-        NOT_FOUND, and RATE_LIMITED where another ping of the store is in the air or there are too
-        many."""
+        NOT_FOUND, and RATE_LIMITED where another ping of the store is in the air."""
         with reading(self._database) as session:
             row = self._of(session, store_id, endpoint_id)
         if row is None:
             return Rejection(Outcome.NOT_FOUND, {"endpoint": endpoint_id})
-        if store_id in self._pinging or len(self._pinging) >= PINGS_MAX:
+        if store_id in self._pinging:
             return Rejection(Outcome.RATE_LIMITED, {"why": "another ping is not answered yet"})
         now_s = self._clock() // 10**9
         name = "msg_" + self._entropy(16).hex()
@@ -228,11 +238,17 @@ class Endpoints:
         message = Message("ping", name, body, store_id, "", endpoint_id, name, name, now_s)
         # In our own words, whatever its format: there is nothing in others' to say it in.
         encoded = FORMATS[STANDARD].encode(message, row.secrets.split(" "), now_s)
-        self._pinging.add(store_id)
+        if len(self._pinging) >= PINGS_MAX:
+            self._pinging.pop(next(iter(self._pinging))).cancel()
+        post = self._egress.post(row.url, encoded.headers, encoded.body)
+        task = self._pinging[store_id] = asyncio.ensure_future(post)
         try:
-            return await self._egress.post(row.url, encoded.headers, encoded.body)
+            await asyncio.wait([task])
+            return Answer(0, error=GAVE_WAY) if task.cancelled() else task.result()
         finally:
-            self._pinging.discard(store_id)
+            task.cancel()
+            if self._pinging.get(store_id) is task:
+                del self._pinging[store_id]
 
     def _of(self, session: Session, store_id: str, endpoint_id: str) -> Endpoint | None:
         row = session.get(Endpoint, endpoint_id)

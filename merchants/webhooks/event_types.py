@@ -1,10 +1,11 @@
 """What can a shop be told?"""
 
 from enum import StrEnum
+from typing import Final
 
 
 class EventType(StrEnum):
-    """Everything a shop can be told."""
+    """Everything a shop can be told: of its invoices, and of itself (``OF_STORE``)."""
 
     INVOICE_CREATED = "invoice.created"
     INVOICE_RECEIVED_PAYMENT = "invoice.received_payment"
@@ -41,3 +42,24 @@ class EventType(StrEnum):
     """It could not be paid just now, ``note`` says why; nobody has been paid by it."""
     REFUND_COMPLETED = "refund.completed"
     REFUND_CANCELLED = "refund.cancelled"
+    PAYOUT_CHANGE_ASKED = "payout_change.asked"
+    """Somebody wants the store's money to go to another wallet, from ``due_at`` on."""
+    PAYOUT_CHANGE_CANCELLED = "payout_change.cancelled"
+    PAYOUT_CHANGE_DONE = "payout_change.done"
+    PAYOUT_CHANGE_REFUSED = "payout_change.refused"
+    API_KEY_MADE = "api_key.made"
+    API_KEY_ROTATED = "api_key.rotated"
+    """It works until ``ends_at``; the one in its place was made with it."""
+    API_KEY_REVOKED = "api_key.revoked"
+    ENDPOINT_DISABLED = "endpoint.disabled"
+    """Nothing more is sent there, ``why`` says why; other endpoints are told."""
+    STORE_CLOSED = "store.closed"
+    """It sells nothing more. The last event that is sent."""
+
+
+OF_STORE: Final = frozenset(
+    kind
+    for kind in EventType
+    if kind.startswith(("payout_change.", "api_key.", "endpoint.", "store."))
+)
+"""What is of no invoice."""

@@ -1,10 +1,12 @@
 """How does a change of state become something the shop is told, exactly once in our rows?
 
-The event, its place in the invoice's sequence and the promise to deliver it are written in the
-transaction of the change. What was committed will be sent; what was not never happened.
+The event, its place in the sequence of its invoice, or of its store (``store_events.py``), and the
+promise to deliver it are written in the transaction of the change. What was committed will be sent;
+what was not never happened.
 """
 
 from datetime import UTC, datetime
+from typing import NamedTuple
 
 import msgspec
 from sqlalchemy import select
@@ -44,7 +46,20 @@ class _Contents(msgspec.Struct, frozen=True, omit_defaults=True):
 class _Body(msgspec.Struct, frozen=True, rename={"contents": "data"}):
     type: EventType
     timestamp: str
-    contents: _Contents
+    contents: msgspec.Raw
+
+
+class Place(NamedTuple):
+    """Of what an event is, and which of its events."""
+
+    store_id: str
+    invoice_id: str | None
+    sequence: int
+
+    @property
+    def subject_id(self) -> str:
+        """Return what no two events are in the air of at a time."""
+        return self.invoice_id or self.store_id
 
 
 def record(
@@ -69,22 +84,30 @@ def record(
         None if deposit is None else deposit_document(catalog, deposit),
         None if refund is None else refund_document(catalog, refund),
     )
+    place = Place(invoice.store_id, invoice.id, invoice.event_count)
+    append(session, place, kind, contents, now_ns)
+
+
+def append(
+    session: Session, place: Place, kind: EventType, contents: msgspec.Struct, now_ns: int
+) -> None:
+    """Write an event down, and its delivery to each endpoint of the store that wants it."""
     timestamp = datetime.fromtimestamp(now_ns // 10**9, UTC).isoformat()
     # Of what is told, and not of its number alone: where these rows are set back to an older copy,
     # the same event is told under the same id, and another in its place under another.
     written = msgspec.json.encode(contents)
     event = Event(
-        store_id=invoice.store_id,
-        invoice_id=invoice.id,
-        sequence=invoice.event_count,
+        store_id=place.store_id,
+        invoice_id=place.invoice_id,
+        sequence=place.sequence,
         type=kind,
         webhook_id="msg_" + keccak256(f"{kind}:".encode() + written)[:16].hex(),
         created_ns=now_ns,
-        body=msgspec.json.encode(_Body(kind, timestamp, contents)).decode(),
+        body=msgspec.json.encode(_Body(kind, timestamp, msgspec.Raw(written))).decode(),
     )
     session.add(event)
     wanted = select(Endpoint).where(
-        Endpoint.store_id == invoice.store_id, Endpoint.enabled, Endpoint.deleted_ns.is_(None)
+        Endpoint.store_id == place.store_id, Endpoint.enabled, Endpoint.deleted_ns.is_(None)
     )
     for endpoint in session.scalars(wanted.order_by(Endpoint.created_ns, Endpoint.id)).all():
         if _is_wanted(endpoint, kind):
@@ -92,8 +115,8 @@ def record(
                 Delivery(
                     event=event,
                     endpoint_id=endpoint.id,
-                    store_id=invoice.store_id,
-                    invoice_id=invoice.id,
+                    store_id=place.store_id,
+                    subject_id=place.subject_id,
                     state=DeliveryState.PENDING,
                     created_ns=now_ns,
                     next_attempt_ns=now_ns,

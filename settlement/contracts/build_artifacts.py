@@ -61,12 +61,13 @@ def _resolve(importer: str, target: str) -> str:
 
 
 def settings() -> dict[str, Any]:
-    """Return the compiler settings of ``foundry.toml`` in the compiler's own words."""
+    """Return ``foundry.toml``'s settings of what is deployed in the compiler's own words."""
     profile = tomllib.loads((HERE / "foundry.toml").read_text())["profile"]["default"]
+    (deployed,) = profile["additional_compiler_profiles"]
     return {
-        "optimizer": {"enabled": profile["optimizer"], "runs": profile["optimizer_runs"]},
+        "optimizer": {"enabled": deployed["optimizer"], "runs": deployed["optimizer_runs"]},
         "evmVersion": profile["evm_version"],
-        "viaIR": True,
+        "viaIR": deployed["via_ir"],
         "metadata": {"appendCBOR": profile["cbor_metadata"], "bytecodeHash": "none"},
     }
 

@@ -30,13 +30,17 @@ FORMER |= {
 }
 """What a column of the first revision held, said in the tables of today."""
 
+FORMER["stores", "api_key_hash"] = (
+    "(SELECT hash FROM api_keys WHERE api_keys.store_id = stores.id ORDER BY created_ns LIMIT 1)"
+)
+
 for _name in ("url", "secrets", "enabled"):
     FORMER["stores", f"webhook_{_name}"] = (
         f"(SELECT {_name} FROM endpoints WHERE endpoints.store_id = stores.id LIMIT 1)"
     )
 
 GONE = {
-    "deliveries": "INSERT INTO deliveries SELECT event_id, store_id, invoice_id, state, attempts,"
+    "deliveries": "INSERT INTO deliveries SELECT event_id, store_id, subject_id, state, attempts,"
     " next_attempt_ns, last_status, last_error FROM webhook_deliveries"
 }
 """What a table of the first revision held that is there no more."""

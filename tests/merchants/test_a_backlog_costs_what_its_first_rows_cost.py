@@ -78,7 +78,7 @@ def pile_up(world, store_id, count, *, age_ns=0):
             ],
         )
         file.executemany(
-            "INSERT INTO webhook_deliveries (event_id, endpoint_id, store_id, invoice_id, state,"
+            "INSERT INTO webhook_deliveries (event_id, endpoint_id, store_id, subject_id, state,"
             " created_ns, attempts, next_attempt_ns, last_status, last_error)"
             " SELECT ?, id, store_id, ?, 'pending', ?, 0, ?, 0, '' FROM endpoints"
             " WHERE store_id = ?",
@@ -221,7 +221,7 @@ def test_an_older_file_gets_the_indexes_and_whose_its_sales_are(tmp_path):
         old.execute("ALTER TABLE conversions DROP COLUMN store_id")
     world.restart()
     known = inspect(world.venue.database).get_indexes("webhook_deliveries")
-    waiting = {"webhooks_waiting", "webhooks_waiting_of_invoice", "webhooks_waiting_by_age"}
+    waiting = {"webhooks_waiting", "webhooks_waiting_of_subject", "webhooks_waiting_by_age"}
     assert waiting <= {index["name"] for index in known}
     world.venue.tick()
     assert world.venue.types(store).count("conversion.filled") == 1, "it is sold, and told"

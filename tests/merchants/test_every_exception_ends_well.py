@@ -143,6 +143,26 @@ def given_back_and_then_paid(sale):
     sale.pay()
 
 
+def another_token(sale):
+    """The stablecoin, for an invoice that asked for TOKEN alone."""
+    sale.pay(50 * 10**6, USD)
+
+
+def another_token_for_half(sale):
+    sale.pay(25 * 10**6, USD)
+    sale.pay(LOT_RAW * 25 // 2)
+
+
+def another_token_late(sale):
+    sale.expire()
+    sale.pay(50 * 10**6, USD)
+
+
+def another_token_on_top(sale):
+    sale.pay()
+    sale.pay(5 * 10**6, USD)
+
+
 def unlisted_token(sale):
     sale.pay(token=UNLISTED)
 
@@ -235,6 +255,7 @@ class End(NamedTuple):
 
 SEEN = "invoice.received_payment"
 EXPIRED, SHORT, REOPENED = "invoice.expired", "invoice.short", "invoice.reopened"
+OTHER = "invoice.other_token"
 HELD = ("conversion.waiting", "conversion.held")
 TWICE = (SEEN, *SETTLED)
 LATE = (EXPIRED, *SETTLED)
@@ -254,6 +275,16 @@ TABLE = [
     End(
         *(given_back_and_then_paid, "settled", "paid_late", 50, 10 * LOT),
         (SEEN, EXPIRED, SHORT, "refund.opened", *SETTLED, *SOLD),
+    ),
+    End(another_token, "settled", "none", 50, 0, (*SETTLED[:2], OTHER, SETTLED[2])),
+    End(
+        *(another_token_for_half, "settled", "none", 49, LOT // 2),
+        (*TWICE[:3], OTHER, SETTLED[2], *SOLD),
+    ),
+    End(another_token_late, "settled", "paid_late", 50, 0, (EXPIRED, SEEN, OTHER, *SETTLED[1:])),
+    End(
+        *(another_token_on_top, "settled", "paid_over", 55, 0),
+        (*SETTLED[:2], SEEN, SETTLED[2], OTHER, *SOLD),
     ),
     End(unlisted_token, "expired", "none", 0, 0, (EXPIRED,)),
     End(native_coin, "expired", "none", 0, 0, (EXPIRED,)),
@@ -289,7 +320,8 @@ def test_it_ends(tmp_path, row):
     fee = sum(pips_of_decimal(one.fee) for one in ended.conversions)
     usd, token = world.venue.pips(MERCHANT, USD), world.venue.pips(MERCHANT, TOKEN)
     assert (usd + fee, token) == (row.usd * DOLLAR, row.pips)
-    assert usd == pips_of_decimal(ended.net), "the invoice says what the account has"
+    stable = sum(pips_of_decimal(one.counted) for one in ended.others if one.token == "USD")
+    assert usd == pips_of_decimal(ended.net) + stable, "the invoice says what the account has"
     assert world.venue.types(store)[1:] == list(row.heard)
     heard = [json.loads(body)["type"] for _, body in world.received]
     assert sorted(heard) == sorted(["invoice.created", *row.heard]), "every event arrives, once"

@@ -162,6 +162,11 @@ def test_a_real_answer_of_every_shops_route_is_what_the_document_says(tmp_path):
     world.pass_time(901)
     world.venue.tick()
     both("POST", "/v1/invoices/{invoice_id}/requote", headers)
+    world.trades_are("final")
+    world.pass_time(90 * 86_400)  # What was not sent in time, or waits for somebody, is over.
+    world.venue.tick()
+    both("POST", "/v1/refunds/{refund_id}/cancel", headers)
+    both("DELETE", "/v1/stores/{store_id}", headers)
     assert ask.asked == routes_of(ask.app), "all of them"
 
 

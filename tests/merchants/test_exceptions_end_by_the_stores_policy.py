@@ -162,6 +162,7 @@ def test_another_token_is_given_back(tmp_path):
     sale.end()
     refund = sole(read(sale).refunds)
     assert (refund.amount, refund.token, refund.status) == ("50", "USD", "awaiting_payment")
+    assert (read(sale).status, read(sale).received) == ("expired", "0"), "it pays nothing"
     heard = said(sale)[1]
     assert heard[-2:] == ["say_other_token_back", "say_giving_back"] and "say_other" not in heard
 

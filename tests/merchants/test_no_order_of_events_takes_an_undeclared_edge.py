@@ -34,7 +34,6 @@ from tests.merchants.fixtures import (
     USD,
     World,
     address_bytes,
-    option,
     pips_of_decimal,
 )
 
@@ -42,6 +41,7 @@ THIEF = b"\x0b" * 32
 
 ACTIONS = st.one_of(
     st.tuples(st.just("transfer"), st.integers(1, 40)),
+    st.tuples(st.just("stable"), st.integers(1, 60)),
     st.tuples(st.just("confirm"), st.integers(0, 3)),
     st.tuples(st.just("orphan"), st.integers(0, 5)),
     st.tuples(st.just("direct"), st.integers(1, 30)),
@@ -75,6 +75,8 @@ def act(world, invoice, action, argument):
     match action:
         case "transfer":
             world.transfer(address, argument * 10**15)
+        case "stable":
+            world.transfer(address, argument * 10**6, USD)
         case "confirm":
             world.confirm(argument)
         case "orphan":
@@ -131,7 +133,14 @@ def check(world):
             assert lots * LOT <= way.credited_pips, "nothing is sold that is not booked"
             rows = session.scalars(select(Credit).where(Credit.invoice_id == invoice.id)).all()
             assert len(rows) == booked[invoice.ref], "each booking once, by whatever road"
-            assert way.credited_pips == sum(row.amount_pips for row in rows)
+            of_token = Counter()
+            for row in rows:
+                of_token[row.token] += row.amount_pips
+            assert way.credited_pips == of_token[TOKEN]
+            for other in invoice.others:
+                assert other.credited_pips == of_token[other.token] == of_token[USD]
+                assert 0 <= other.valued_pips <= other.came_pips, "no more counts than came"
+                assert other.worth_pips == other.valued_pips, "the stablecoin is its own value"
             if invoice.state is InvoiceState.SETTLED:
                 assert is_worth_its_price(invoice)
                 assert way.credited_pips - lots * LOT < LOT, "all whole lots are converted"
@@ -144,8 +153,9 @@ def is_worth_its_price(invoice):
     limit that it was weighed at."""
     if not invoice.late:
         return min(credited_pips(invoice), timely_pips(invoice)) >= least_pips(invoice)
-    ticks = max(row.quoted_ticks or 0 for row in invoice.conversions)
+    ticks = max((row.quoted_ticks or 0 for row in invoice.conversions), default=0)
     price = invoice.amount_pips - tolerated_pips(invoice)
+    price -= sum(other.credited_pips for other in invoice.others)
     # Weighed along the bids, of which the last is the lowest; the stated price is the ceiling.
     assert ticks <= 200_000
     return invoice.options[0].credited_pips // LOT * 200_000 * TICK >= price
@@ -170,6 +180,7 @@ def ended(world):
     lying = sum(
         t.raw_amount * (1 if t.to == address_bytes(invoice.deposit_address) else -1)
         for t in world.transfers
+        if t.token == TOKEN
     )
     assert 0 <= lying * 2000 < 10**18 // 10, "nothing lies there that is worth its gas"
     assert invoice.status == "settled" or short_of(world, invoice), "none waits that could end"
@@ -184,7 +195,7 @@ def ended(world):
 
 def short_of(world, invoice):
     """Return whether what came was too little: by count, or as it was weighed."""
-    return invoice.short != "0" or pips_of_decimal(option(invoice).received) < 25 * LOT
+    return invoice.short != "0" or pips_of_decimal(invoice.received) < 50 * DOLLAR
 
 
 def sole_store(world):

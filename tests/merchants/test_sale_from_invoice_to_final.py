@@ -325,11 +325,12 @@ def test_deposits_into_other_accounts_with_our_ref_are_not_ours(world):
     assert option(venue.merchants.reader.invoice(invoice.id)).credited == "0"
 
 
-def test_another_token_at_the_address_is_swept_and_shown_and_not_counted(world):
+def test_another_token_that_cannot_be_sold_is_swept_and_shown_and_not_counted(world):
     venue = world.venue
-    invoice = venue.invoice(venue.approved_store(), amount="50")
+    store = venue.open_store()
+    invoice = venue.invoice(store, amount="50", token="USD")
     address = address_bytes(invoice.deposit_address)
-    world.transfer(address, 5 * 10**6, token=USD)
+    world.transfer(address, 5 * 10**15, token=TOKEN)
     world.transfer(address, 10**18, token=b"\xee" * 20)
     world.confirm(CONFIRMATIONS)
     venue.watch()
@@ -340,10 +341,11 @@ def test_another_token_at_the_address_is_swept_and_shown_and_not_counted(world):
     venue.settle_sweeps()
     end = venue.merchants.reader.invoice(invoice.id)
     stray = venue.merchants.reader.checkout(end.id).sayings[-1]
-    assert (stray.key, stray.values["tokens"]) == ("say_other_token", ("USD",))
+    assert (stray.key, stray.values["tokens"]) == ("say_other_token", ("TOKEN",))
     assert (end.status, end.exception, end.received) == ("expired", "none", "0")
-    assert [(p.token, p.amount, p.status) for p in end.payments] == [("USD", "5", "final")]
-    assert venue.pips(MERCHANT, USD) == 5 * DOLLAR
+    assert "not approved" in sole(end.others).why
+    assert [(p.token, p.amount, p.status) for p in end.payments] == [("TOKEN", "0.005", "final")]
+    assert venue.pips(MERCHANT, TOKEN) == 5 * LOT
 
 
 def test_two_stores_of_one_wallet_never_share_a_nonce(world):

@@ -32,6 +32,15 @@ HARSHER = {"trusts the page cache": {"error_sync_ppm": 20_000, "power_ppm": 8_00
 """It needs a sync that fails, a start on the same pages, and the power to go before they are
 written again: in the harsh world the first seed in which that happened was the 31st."""
 
+FIRST = {
+    "trusts the page cache": 5,
+    "cuts what it cannot read": 9,
+    "stamps with any clock": 1,
+    "pays ahead of the log": 5,
+}
+"""Where a bug was met when somebody last looked. It is asked first, the others only if the product
+has changed so much that this seed goes another way; who is not here is met by seed 0."""
+
 
 @cache
 def trouble_without(options):
@@ -41,7 +50,8 @@ def trouble_without(options):
 
 @pytest.mark.parametrize("name", PLANTED)
 def test_found_within_a_few_seeds(name):
-    for seed in range(SEEDS):
+    first = FIRST.get(name, 0)
+    for seed in (first, *(seed for seed in range(SEEDS) if seed != first)):
         options = drawn(seed)._replace(**HARSH | HARSHER.get(name, {}))
         found = run(seed, COMMANDS, PLANTED[name], options)
         if found.trouble and not trouble_without(options):

@@ -115,6 +115,8 @@ async def update_webhook(
 ) -> Response:
     """Change a webhook."""
     await _found(here, holder, webhook_id)
+    if not body.enabled:
+        here.limits.keeps(holder.store.id)  # The others are told, and that is kept.
     change = EndpointChange(body.url, _types(body.authorized_events), None, body.enabled)
     changed = accepted(here.merchants.endpoints.change(holder.store.id, webhook_id, change))
     return json_answer(_shape(changed))

@@ -16,7 +16,7 @@ from gateway.api.v1.people_schemas import (
 )
 from merchants.people.passkeys import encoded
 from merchants.people.people import Account
-from merchants.people.roles import SCOPES, Person, Role
+from merchants.people.roles import Person, Role, scopes_in
 from merchants.people.team import Member, Mine
 from merchants.records.people import AuditRow, Invitation, PayoutChange, SignIn
 from settlement.protocol.checksum import checksum_address
@@ -51,7 +51,13 @@ def me_row(account: Account, stores: Sequence[Mine], person: Person) -> Me:
         totp=user.totp_confirmed,
         recovery_codes_left=account.codes_left,
         stores=[
-            MyStore(store.store_id, store.name, store.role, sorted(SCOPES[store.role]))
+            MyStore(
+                store.store_id,
+                store.name,
+                store.role,
+                sorted(scopes_in(store.role, is_closed=store.closed_ns is not None)),
+                None if store.closed_ns is None else store.closed_ns // NS,
+            )
             for store in stores
         ],
         recovered=person.recovered,

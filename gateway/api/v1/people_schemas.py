@@ -119,6 +119,8 @@ class MyStore(msgspec.Struct, frozen=True):
     name: str
     role: Role
     scopes: list[str]
+    closed_at: int | None
+    """Unix seconds; null for a store that is open. Of a closed one its owners read the books."""
 
 
 class Me(msgspec.Struct, frozen=True):
@@ -377,6 +379,7 @@ class RefundPaid(MarkRefundPaid, forbid_unknown_fields=True, frozen=True, kw_onl
 PARAMETERS: Final[dict[str, type[msgspec.Struct]]] = {
     "payout.change": AskPayoutChange,
     "api-key.create": CreateKey,
+    "store.close": Nothing,
     "api-key.authorize": AuthorizeApplication,
     "policy.change": ConversionPolicyBody,
     "exceptions.change": ExceptionPoliciesBody,

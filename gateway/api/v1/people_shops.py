@@ -40,6 +40,7 @@ CHANGES: Final[Mapping[tuple[str, str], str]] = MappingProxyType(
         ("POST", f"{_STORE}/grants"): "",
         ("POST", f"{_STORE}/grants/{{grant_id}}/approval"): "",
         ("DELETE", f"{_STORE}/grants/{{grant_id}}"): "",
+        ("DELETE", _STORE): "store.close",
         ("PUT", f"{_STORE}/conversion-policy"): "policy.change",
         ("PUT", f"{_STORE}/exception-policies"): "exceptions.change",
         ("PUT", f"{_STORE}/embedding"): "embedding.change",

@@ -83,7 +83,7 @@ async def _person(request: Request, shops: Shops, gate: Gate) -> Holder:
     store = await shops.readers.ask(gate.people.team.store, actor.store_id)
     name = f"person {actor.person.user_id}"
     note(request.scope, shops.limits.request(name).left)
-    return Holder(store, name, opened(actor.scopes))
+    return Holder(store, name, opened(actor.scopes), actor.person.user_id)
 
 
 async def holder_of(request: Request, shops: Here) -> Holder:

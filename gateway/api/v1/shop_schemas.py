@@ -46,16 +46,20 @@ class CreateStore(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
     floor_price: Amount = ""
     tolerance_ppm: Annotated[int, msgspec.Meta(ge=0, le=TOLERANCE_PPM_MAX)] = 1_000
     tolerance: Amount = "0"
+    unique_order_ids: bool = False
 
 
 class ChangeStore(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
-    """Settings that are to be another way, within the bounds of ``CreateStore``; the rest stays."""
+    """Settings that are to be another way, within the bounds of ``CreateStore``; the rest stays.
+    A store that accepts no invoices makes no new ones and no new prices; what is open ends."""
 
     name: Annotated[str, msgspec.Meta(max_length=80)] | None = None
     slippage_ppm: Annotated[int, msgspec.Meta(ge=0, lt=PPM)] | None = None
     invoice_lifetime_s: Lifetime | None = None
     tolerance_ppm: Annotated[int, msgspec.Meta(ge=0, le=TOLERANCE_PPM_MAX)] | None = None
     tolerance: Amount | None = None
+    unique_order_ids: bool | None = None
+    accepts_invoices: bool | None = None
 
 
 class CreateInvoice(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
@@ -86,6 +90,13 @@ class StoreReply(msgspec.Struct, frozen=True):
     invoice_lifetime_s: int
     tolerance_ppm: int
     tolerance: str
+    unique_order_ids: bool
+    """Whether a second invoice of an order is refused where its request does not say."""
+
+    accepts_invoices: bool
+    closed_at: int | None
+    """Unix seconds; null for a store that is open."""
+
     grants: list[GrantReply]
     """Newest first."""
 

@@ -116,6 +116,8 @@ async def change_webhook(
 ) -> Response:
     """Change an endpoint: what waits for it goes where it is now. ``enabled`` opens one again that
     was given up because it answered 410."""
+    if body.enabled is False:
+        shops.limits.keeps(store.id)  # The others are told, and that is kept.
     types = None if body.event_types is None else tuple(body.event_types)
     change = EndpointChange(body.url, types, body.format, body.enabled)
     return Answer(_reply(accepted(shops.merchants.endpoints.change(store.id, endpoint_id, change))))
@@ -228,7 +230,7 @@ def _delivery(row: Delivery) -> DeliveryReply:
         event_id=row.event_id,
         webhook_id=row.event.webhook_id,
         type=row.event.type,
-        invoice_id=row.invoice_id,
+        invoice_id=row.event.invoice_id,
         status=row.state,
         attempts=row.attempts,
         created_at=row.created_ns // 10**9,

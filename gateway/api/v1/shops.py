@@ -39,6 +39,8 @@ from gateway.api.v1.shop_doors import (
     amount_of,
     having,
     having_own,
+    holding,
+    holding_own,
     store_maker,
     written_reply,
 )
@@ -70,7 +72,10 @@ from merchants.records.states import InvoiceState
 from merchants.records.tables import Store
 from merchants.sales.asked import InvoiceRequest
 from merchants.service import Merchants, StoreOpened
+from merchants.stores.api_keys import Holder
+from merchants.stores.closing import why_shut
 from merchants.stores.scopes import (
+    CLOSE_STORE,
     CREATE_INVOICES,
     MODIFY_SETTINGS,
     VIEW_INVOICES,
@@ -146,7 +151,7 @@ async def create_store(
 ) -> Response:
     """Make a store; the API key and the webhook secret are in this answer only. Who is signed in
     makes one for his own wallet, where the operator lets people sign up."""
-    request = _store_request(body)
+    request = _store_request(body)._replace(made_by=maker.user_id if maker is not None else "")
     if maker is not None and not shops.merchants.people.is_wallet_of(maker, request.wallet):
         raise Rejection(Outcome.FORBIDDEN, "make a store for the wallet that you signed in with")
     if maker is not None:
@@ -199,10 +204,33 @@ async def change_store(
         lifetime_s=body.invoice_lifetime_s,
         tolerance_ppm=body.tolerance_ppm,
         tolerance_pips=None if body.tolerance is None else amount_of(body.tolerance, "tolerance"),
+        unique_orders=body.unique_order_ids,
+        paused=None if body.accepts_invoices is None else not body.accepts_invoices,
     )
     changed = accepted(shops.merchants.stores.change(store.id, change))
     rows = await shops.readers.ask(shops.merchants.grants.of_store, store.id)
     return Answer(_store_reply(shops, changed, rows))
+
+
+@router.delete(
+    "/stores/{store_id}",
+    openapi_extra=documented(
+        StoreReply,
+        rejections=(*FIND, 409),
+        proof="store",
+        scope=CLOSE_STORE,
+    ),
+)
+async def close_store(
+    shops: Here, mine: Annotated[Holder, Depends(holding_own(CLOSE_STORE))]
+) -> Response:
+    """Close a store: keys, pay buttons and webhooks end, its books stay for its owners. Refused
+    while money is under way (``MORE_REMAINS``, with what); an owner confirms it
+    (``store.close``)."""
+    shops.limits.keeps(mine.store.id)
+    closed = accepted(shops.merchants.closing.close(mine))
+    rows = await shops.readers.ask(shops.merchants.grants.of_store, closed.id)
+    return Answer(_store_reply(shops, closed, rows))
 
 
 # Events
@@ -219,14 +247,18 @@ async def change_store(
 )
 async def list_events(
     shops: Here,
-    store: InvoicesSeen,
+    holder: Annotated[Holder, Depends(holding(VIEW_INVOICES))],
     after: Annotated[int, Query(ge=0, le=MONEY_MAX)] = 0,
     limit: Limit = PAGE_MAX,
 ) -> Response:
-    """Return what happened after a cursor: recovery for a shop that missed its webhooks."""
+    """Return what happened after a cursor: recovery for a shop that missed its webhooks. What is of
+    no invoice is for who may see the store's settings."""
+    of_invoices = not holder.may(VIEW_SETTINGS)
 
     def written() -> bytes:
-        events = shops.merchants.reader.events_after(store.id, after, limit)
+        events = shops.merchants.reader.events_after(
+            holder.store.id, after, limit, of_invoices=of_invoices
+        )
         return encode(EventsReply(events, events[-1].id if events else after))
 
     return written_reply(await shops.readers.ask(written))
@@ -378,6 +410,7 @@ def _store_request(body: CreateStore) -> StoreRequest:
         floor_price=amount_of(body.floor_price, "floor_price") if body.floor_price else None,
         tolerance_ppm=body.tolerance_ppm,
         tolerance_pips=amount_of(body.tolerance, "tolerance"),
+        unique_orders=body.unique_order_ids,
     )
 
 
@@ -394,6 +427,9 @@ def _store_reply(shops: Shops, store: Store, rows: list[Grant]) -> StoreReply:
         invoice_lifetime_s=store.lifetime_s,
         tolerance_ppm=store.tolerance_ppm,
         tolerance=decimal_of_pips(store.tolerance_pips),
+        unique_order_ids=store.unique_orders,
+        accepts_invoices=why_shut(store) is None,
+        closed_at=None if store.closed_ns is None else store.closed_ns // 10**9,
         grants=grants,
     )
 

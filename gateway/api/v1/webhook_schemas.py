@@ -85,7 +85,9 @@ class DeliveryReply(msgspec.Struct, frozen=True):
     event_id: int
     webhook_id: str
     type: str
-    invoice_id: str
+    invoice_id: str | None
+    """Null for what is of the store itself."""
+
     status: DeliveryState
     attempts: int
     created_at: int

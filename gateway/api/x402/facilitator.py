@@ -10,9 +10,8 @@ While one is on its way the answer is ``settlement_pending``, and never that it 
 
 import asyncio
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from functools import partial
-from typing import Final, NamedTuple, ParamSpec, TypeVar
+from typing import Final, NamedTuple, TypeVar
 
 import msgspec
 
@@ -25,6 +24,7 @@ from gateway.api.x402.schemas import (
     Settled,
     Verified,
 )
+from gateway.api.x402.threads import BOUNDS, Bounds, Late, Threads
 from merchants.documents.payable import Payable
 from settlement.chain.chain import ChainUnavailableError
 from settlement.orders.catalog import Catalog, Token
@@ -32,17 +32,12 @@ from settlement.outbox.authorizations import Authorizations, Relay, RelayState, 
 from settlement.protocol.authorizations import TransferAuthorization
 from settlement.protocol.checksum import checksum_address
 
-THREADS: Final = 2
-"""Each question asks files and the node; so many at once, and others wait."""
-
 LEAST_PIPS: Final = 10**7
 """An invoice under ten cents is worth less than the gas of relaying and sweeping it."""
 
 AHEAD_S: Final = 6
 """A signature that ends sooner may end before it is in a block."""
 
-WAIT_SECONDS: Final = 8
-LOOK_SECONDS: Final = 0.1
 ADDRESS_SIZE: Final = 20
 
 UNSUPPORTED: Final = "unsupported_scheme"
@@ -60,6 +55,7 @@ SIMULATION: Final = "invalid_exact_evm_transaction_simulation_failed"
 TAKEN: Final = "invoice_is_paid_by_another"
 PENDING: Final = "settlement_pending"
 NO_ANSWER: Final = "unexpected_verify_error"
+LATE: Final = "the chain does not answer in time"
 
 _REASONS: Final = (
     ("ERC20InsufficientBalance", BALANCE),
@@ -73,7 +69,6 @@ _REASONS: Final = (
 """What tokens say in the words of x402: ours, and the one that most sellers take."""
 
 
-Given = ParamSpec("Given")
 Found = TypeVar("Found")
 
 
@@ -101,6 +96,7 @@ class Facilitator:
         payable_at: Callable[[str, bytes], Payable | None],
         chain_id: int,
         now_ns: Callable[[], int],
+        bounds: Bounds = BOUNDS,
     ) -> None:
         """``payable_at`` finds a store's invoice by its deposit address."""
         self._catalog = catalog
@@ -108,17 +104,19 @@ class Facilitator:
         self._payable_at = payable_at
         self.network = f"eip155:{chain_id}"
         self._now_ns = now_ns
-        self._pool = ThreadPoolExecutor(THREADS, "x402")
+        self._bounds = bounds
+        self._threads = Threads(bounds)
         self._domains: dict[bytes, TokenDomain | None] = {}
         """Of listed tokens, of which there are few."""
 
     async def assets(self) -> list[tuple[Token, TokenDomain]]:
-        """Return the listed tokens that take authorizations."""
-        return await self._ask(self._assets)
+        """Return the listed tokens that take authorizations. Raises ``Late``."""
+        return await self._ask("", self._assets)
 
-    async def domain_of(self, token: Token) -> TokenDomain | None:
-        """Return in which domain a wallet signs for ``token``; None if it takes no signatures."""
-        return await self._ask(self._domain_of, token.address)
+    async def domain_of(self, store_id: str, token: Token) -> TokenDomain | None:
+        """Return in which domain a wallet signs for ``token``; None if it takes no signatures.
+        Raises ``Late``."""
+        return await self._ask(store_id, partial(self._domain_of, token.address))
 
     @property
     def signer(self) -> str:
@@ -128,7 +126,10 @@ class Facilitator:
     async def verify(self, store_id: str, asked: Asked) -> Verified:
         """Return whether the payment would be taken; nothing is sent."""
         payer = _payer_of(asked)
-        refused = await self._ask(self._verify, store_id, asked)
+        try:
+            refused = await self._ask(store_id, partial(self._verify, store_id, asked))
+        except Late:
+            refused = Refused(NO_ANSWER, LATE)
         if refused is None:
             return Verified(True, payer=payer)
         return Verified(False, *refused, payer=payer)
@@ -136,12 +137,11 @@ class Facilitator:
     async def settle(self, store_id: str, asked: Asked) -> Settled:
         """Relay the payment and wait a little for its block; asked again, it is sent no more."""
         payer = _payer_of(asked)
-        state = await self._ask(self._begin, store_id, asked)
-        looks = round(WAIT_SECONDS / LOOK_SECONDS)
-        while isinstance(state, RelayState) and state.relay is Relay.PENDING and looks:
-            looks -= 1
-            await asyncio.sleep(LOOK_SECONDS)
-            state = await self._ask(self._look, store_id, asked)
+        try:
+            state = await self._settled(store_id, asked)
+        except Late:
+            # It may be on its way: what is not known is not asked for anew.
+            state = RelayState(Relay.PENDING, error=LATE)
         if isinstance(state, Refused):
             return Settled(False, "", self.network, *state, payer=payer)
         tx_hash = f"0x{state.tx_hash.hex()}" if state.tx_hash else ""
@@ -149,6 +149,25 @@ class Facilitator:
             amount = asked.payment_requirements.amount
             return Settled(True, tx_hash, self.network, payer=payer, amount=amount)
         return Settled(False, tx_hash, self.network, PENDING, state.error, payer=payer)
+
+    async def _settled(self, store_id: str, asked: Asked) -> RelayState | Refused:
+        state = await self._ask(store_id, partial(self._begin, store_id, asked))
+        seconds, each = self._bounds.settled_seconds, self._bounds.look_seconds
+        looks = round(seconds / each) if each else 0
+        ends = asyncio.get_running_loop().time() + seconds
+        while isinstance(state, RelayState) and state.relay is Relay.PENDING and looks:
+            looks -= 1
+            left = ends - asyncio.get_running_loop().time()
+            if left <= 0:
+                break
+            await asyncio.sleep(each)
+            try:
+                state = await self._threads.ask(
+                    store_id, partial(self._look, store_id, asked), max(left, each)
+                )
+            except Late:
+                break  # What was known last is the answer.
+        return state
 
     # What asks files and the node, on threads.
 
@@ -277,11 +296,8 @@ class Facilitator:
         )
         return _Checked(authorization, payable)
 
-    async def _ask(
-        self, question: Callable[Given, Found], *given: Given.args, **named: Given.kwargs
-    ) -> Found:
-        asked = partial(question, *given, **named)
-        return await asyncio.get_running_loop().run_in_executor(self._pool, asked)
+    async def _ask(self, store_id: str, question: Callable[[], Found]) -> Found:
+        return await self._threads.ask(store_id, question, self._bounds.answer_seconds)
 
 
 def _outcome(state: RelayState) -> RelayState | Refused:

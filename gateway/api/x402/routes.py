@@ -15,6 +15,7 @@ from gateway.api.key_holders import api_key_of, holder_of_key
 from gateway.api.shop_readers import Readers
 from gateway.api.x402.facilitator import Facilitator
 from gateway.api.x402.schemas import SCHEME, VERSION, Asked, MakeOffer, Offer, Requirements
+from gateway.api.x402.threads import Late
 from gateway.http.body import body_of
 from gateway.http.clients import Clients
 from gateway.trading.budgets import ShopBudgets, ShopLimits
@@ -25,7 +26,8 @@ from merchants.service import Merchants
 from merchants.stores.api_keys import Holder
 from merchants.stores.scopes import CREATE_INVOICES
 from settlement.chain.chain import ChainUnavailableError
-from settlement.orders.catalog import Catalog
+from settlement.orders.catalog import Catalog, Token
+from settlement.outbox.authorizations import TokenDomain
 from settlement.protocol.checksum import checksum_address
 
 PAYMENT_IDENTIFIER = "payment-identifier"
@@ -63,7 +65,7 @@ class X402Routes:
         """Return what may be paid with, and who pays the gas."""
         try:
             assets = await self._facilitator.assets()
-        except ChainUnavailableError:
+        except (ChainUnavailableError, Late):
             raise Rejection(Outcome.OVERLOADED, "the chain does not answer") from None
         shown = [
             {
@@ -104,7 +106,7 @@ class X402Routes:
         """Make an invoice for a resource, and return what x402 asks a buyer for."""
         holder: Holder = request.state.holder
         token = self._catalog.token(body.token)
-        domain = None if token is None else await self._facilitator.domain_of(token)
+        domain = None if token is None else await self._domain_of(holder.store.id, token)
         if token is None or domain is None:
             raise Rejection(Outcome.UNKNOWN_TOKEN, "no listed token of that name has ERC-3009")
         note(request.scope, self._limits.invoice(holder.store.id).left)
@@ -125,6 +127,12 @@ class X402Routes:
             dict(domain._asdict()),
         )
         return _answer(Offer(invoice.id, invoice.expires_at, requirements), 201)
+
+    async def _domain_of(self, store_id: str, token: Token) -> TokenDomain | None:
+        try:
+            return await self._facilitator.domain_of(store_id, token)
+        except (ChainUnavailableError, Late):
+            raise Rejection(Outcome.OVERLOADED, "the chain does not answer") from None
 
     async def _holder(self, request: Request) -> None:
         """Put into the request who asks; each request is charged to his key, each wrong key to the

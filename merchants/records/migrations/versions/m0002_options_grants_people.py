@@ -24,7 +24,7 @@ a file of its own.
 from typing import Final
 
 from alembic import op
-from sqlalchemy import Connection, text
+from sqlalchemy import Connection, String, text
 
 from merchants.records.migrations.additions import add_what_is_new
 from merchants.records.tables import Table
@@ -74,6 +74,16 @@ def upgrade() -> None:
     _say_whose(connection)
     _say_to_whom(connection)
     _move_endpoints(connection)
+    _rebuild()
+
+
+def _rebuild() -> None:
+    """Let go what a column was bound by: SQLite makes the table anew for that."""
+    with op.batch_alter_table("stores") as stores:
+        stores.drop_column("api_key_hash")
+    options = {"sqlite_autoincrement": True}
+    with op.batch_alter_table("events", table_kwargs=options) as events:
+        events.alter_column("invoice_id", existing_type=String(), nullable=True)
 
 
 def _say_whose(connection: Connection) -> None:
@@ -156,7 +166,7 @@ def _move_endpoints(connection: Connection) -> None:
     )
     connection.execute(
         text(
-            "INSERT INTO webhook_deliveries (event_id, endpoint_id, store_id, invoice_id, state,"
+            "INSERT INTO webhook_deliveries (event_id, endpoint_id, store_id, subject_id, state,"
             " created_ns, attempts, next_attempt_ns, last_status, last_error)"
             " SELECT d.event_id, 'whk_' || substr(d.store_id, 5), d.store_id, d.invoice_id,"
             " d.state, e.created_ns, d.attempts, d.next_attempt_ns, d.last_status, d.last_error"
