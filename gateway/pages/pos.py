@@ -158,7 +158,7 @@ class _Routes:
             button.name,
             button.redirect_url,
         )
-        made = accepted(self._merchants.create_invoice(store_id, sale)).invoice
+        made = accepted(self._merchants.create_invoice(store_id, sale, is_pressed=True)).invoice
         code = _language(request, lang).code
         framed = framed_in(embed, shown.embedders)
         return RedirectResponse(

@@ -107,9 +107,9 @@ class Checkout(NamedTuple):
     claimable: tuple[RefundDocument, ...]
     confirmations: int
     confirmations_required: int
-    embedders: tuple[str, ...] = ()
     is_closed: bool = False
     """Whether the shop is: it answers nobody and makes no new price."""
+    embedders: tuple[str, ...] = ()
 
 
 def said(key: str, **values: Fact) -> Saying:
@@ -124,8 +124,8 @@ def checkout_of(
     account: str,
     confirmations_required: int,
     *,
-    embedders: tuple[str, ...] = (),
     is_closed: bool = False,
+    embedders: tuple[str, ...] = (),
 ) -> Checkout:
     """Return what to show for ``invoice``; ``sums`` are of all its conversions, of which the
     document has the newest only. ``is_closed`` says that of the shop."""
@@ -150,8 +150,8 @@ def checkout_of(
         claimable=tuple(r for r in invoice.refunds if r.receiver is None and r.status in OPEN),
         confirmations=min(confirmations, confirmations_required),
         confirmations_required=confirmations_required,
-        embedders=embedders,
         is_closed=is_closed,
+        embedders=embedders,
     )
 
 
