@@ -16,6 +16,7 @@ from sqlalchemy.orm import Session
 from engine.types import Outcome
 from merchants.documents.native import LeftOut, listed
 from merchants.records.amounts import decimal_of_pips
+from merchants.records.asks import count_open
 from merchants.records.exception_policies import (
     ExceptionAction,
     ExceptionPolicy,
@@ -45,7 +46,7 @@ from merchants.records.tables import Credit, Invoice, Store
 from merchants.records.turns import Turn
 from merchants.sales.adopted import was_sold
 from merchants.sales.arrivals import Arrivals, Deposit
-from merchants.sales.asked import InvoiceRequest, Sources, asked_of, why_malformed
+from merchants.sales.asked import Asked, InvoiceRequest, Sources, asked_of, why_malformed
 from merchants.sales.conversions import NOTHING, Conversions
 from merchants.sales.exceptions import OpensRefunds, Returns
 from merchants.sales.offers import Offered, Offers, why_of
@@ -127,11 +128,19 @@ class Invoices:
         self.sweeps = Sweeps(exchange, settlement, sources.prices, self._arrivals)
 
     def create(
-        self, session: Session, store: Store, request: InvoiceRequest, now_ns: int
+        self,
+        session: Session,
+        store: Store,
+        request: InvoiceRequest,
+        now_ns: int,
+        *,
+        is_pressed: bool = False,
     ) -> Invoice | Rejection:
-        """Price ``request``. Rejects INVOICE_CLOSED for a store that takes none now, MALFORMED,
-        also for less than a sweep is worth, UNKNOWN_TOKEN, NO_QUOTE, CANNOT_SELL where the key
-        could not sell what would come, IDEMPOTENCY_CONFLICT a second one of an order."""
+        """Price ``request``, which is a customer's where it ``is_pressed``.
+
+        Rejects INVOICE_CLOSED for a store that takes none now, MALFORMED, also for less than a
+        sweep is worth, UNKNOWN_TOKEN, NO_QUOTE, CANNOT_SELL where the key could not sell what
+        would come, IDEMPOTENCY_CONFLICT a second one of an order that may have one."""
         malformed = why_malformed(request) or why_shut(store)
         if malformed is not None:
             return malformed
@@ -144,13 +153,26 @@ class Invoices:
         taken = self._why_taken(session, store, request)
         if taken is not None:
             return taken
-        offered = self._offers.make(session, store, asked.pips, request.tokens, now_ns)
+        offered = self._offers.make(
+            session, store, asked.pips, request.tokens, now_ns, is_pressed=is_pressed
+        )
         if isinstance(offered, Rejection):
             return offered
 
+        invoice = self._row(store, request, asked, offered, now_ns)
+        invoice.is_pressed = is_pressed
+        session.add(invoice)
+        count_open(session, invoice, 1)
+        self._record(session, invoice, EventType.INVOICE_CREATED, now_ns)
+        return invoice
+
+    def _row(
+        self, store: Store, request: InvoiceRequest, asked: Asked, offered: Offered, now_ns: int
+    ) -> Invoice:
+        """Return the row of a new invoice."""
         invoice_id = "inv_" + self._entropy(16).hex()
         ref = keccak256(invoice_id.encode())
-        invoice = Invoice(
+        return Invoice(
             id=invoice_id,
             store_id=store.id,
             store=store,
@@ -163,7 +185,7 @@ class Invoices:
             order_id=request.order_id,
             details=request.metadata,
             redirect_url=request.redirect_url,
-            settle=settle.address,
+            settle=store.settle,
             wallet=store.wallet,
             ref=ref,
             deposit_address=self._settlement.deposit_address(store.wallet, ref),
@@ -178,14 +200,20 @@ class Invoices:
             judge_at_ns=None,
             short_pips=0,
             over_pips=0,
+            is_pressed=False,
             event_count=0,
+            sweep_tries=0,
+            requotes=0,
+            net_pips=0,
             options=offered.options,
             payments=[],
+            sweeps=[],
+            credits=[],
+            conversions=[],
+            gifts=[],
+            other_count=0,
+            others=[],
         )
-        session.add(invoice)
-        session.flush()
-        self._record(session, invoice, EventType.INVOICE_CREATED, now_ns)
-        return invoice
 
     def requote(self, session: Session, invoice: Invoice, now_ns: int) -> Rejection | None:
         """Let an expired invoice be paid at new quotes, for as long as a new one; what came counts
@@ -255,9 +283,9 @@ class Invoices:
         figures = {"order_id": request.order_id, "invoice": first}
         return Rejection(Outcome.IDEMPOTENCY_CONFLICT, figures)
 
-    def is_at_rest(self, session: Session, invoice: Invoice) -> bool:
+    def is_at_rest(self, invoice: Invoice) -> bool:
         """Return whether nothing that came, or is asked for, has still to be followed on chain."""
-        unsure = self._arrivals.is_unsure(session, invoice, self._confirmations_required)
+        unsure = self._arrivals.is_unsure(invoice, self._confirmations_required)
         return invoice.sweep_at_ns is None and not unsure
 
     def transfers(
@@ -272,7 +300,6 @@ class Invoices:
             if payment is not None:
                 # A sweep asked for before may have run before it came.
                 invoice.sweep_at_ns, invoice.sweep_tries = None, 0
-                session.flush()
                 kind = EventType.INVOICE_RECEIVED_PAYMENT
                 catalog = self._exchange.catalog
                 events.record(session, catalog, invoice, kind, now_ns, payment=payment)
@@ -440,7 +467,7 @@ class Invoices:
 
     def _move_on(self, session: Session, invoice: Invoice, now_ns: int) -> None:
         """Take every edge that what came now allows."""
-        lying = self._arrivals.count(session, invoice)
+        lying = self._arrivals.count(invoice)
         self._others.value(session, invoice, now_ns)
         least = least_pips(invoice)
         full = received_pips(invoice) >= least
@@ -473,7 +500,10 @@ class Invoices:
     def _go(
         self, session: Session, invoice: Invoice, state: InvoiceState, kind: EventType, now_ns: int
     ) -> None:
+        was_open, is_open = (one is InvoiceState.NEW for one in (invoice.state, state))
         invoice.state = moved(INVOICE_EDGES, invoice.state, state)
+        if was_open != is_open:
+            count_open(session, invoice, is_open - was_open)
         self._classify(invoice)
         self._record(session, invoice, kind, now_ns)
         if state is InvoiceState.SETTLED:

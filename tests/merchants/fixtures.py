@@ -142,6 +142,7 @@ class World:
         self.journaled = set()  # transactions whose deposits are in the journal
         self.grants = {}
         self.grant_calls = 0
+        self.vouched = set()  # (wallet, digest, signature) that contracts stand behind.
         self.revocations = []
         self.trade_words = {}
         self.withdrawal_words = {}  # How far payouts are on chain, by command; None for all.
@@ -445,6 +446,10 @@ class Venue:
 
     def receipts(self, account, ref, trade_ids):
         return []
+
+    def vouches(self, wallet, digest, signature):
+        """Contracts answer as the test says: what each takes, by wallet, digest and signature."""
+        return (wallet, digest, signature) in self.world.vouched
 
     def newest_block(self):
         return 0
