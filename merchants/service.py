@@ -45,7 +45,7 @@ from merchants.records.tables import (
     Sweep,
 )
 from merchants.records.terms import keep_terms
-from merchants.records.together import TOGETHER, know_unsold, read_places
+from merchants.records.together import know_unsold, read_places, whole
 from merchants.records.turns import Turn
 from merchants.reports.movements import Movements
 from merchants.reports.reports import Reports
@@ -58,7 +58,7 @@ from merchants.sales.policies import Policies
 from merchants.sales.rates import NO_RATES, Rates, RateTerms, StablecoinRates
 from merchants.sales.reference_prices import Prices, PriceTerms
 from merchants.sales.refund_desk import RefundDesk
-from merchants.stores.closing import Closing, Ending
+from merchants.stores.closing import Closing
 from merchants.stores.grants import GrantMade, Grants
 from merchants.stores.invoice_notes import InvoiceNotes
 from merchants.stores.keyring import Keyring
@@ -174,10 +174,6 @@ class Merchants:
         self.people = self._people(entropy, people_terms)
         self._open_books()
 
-    def _endings(self) -> tuple[Ending, ...]:
-        """Return what else ends with a store: what its endpoints are told comes last."""
-        return self.people.leave, self.refunding.keys.end_with, store_events.tell_closed
-
     def _open_books(self) -> None:
         """Make what answers from the rows, and see how far they are in the log."""
         database, exchange, settlement = self._database, self._exchange, self._settlement
@@ -189,7 +185,9 @@ class Merchants:
         self.notes = InvoiceNotes(database, self._clock)
         self.movements = Movements(database, catalog)
         self.reports = Reports(database, exchange, settlement)
-        self.closing = Closing(database, self._clock, self.stores.keys, self._endings())
+        # What else ends with a store; what its endpoints are told comes last.
+        endings = self.people.leave, self.refunding.keys.end_with, store_events.tell_closed
+        self.closing = Closing(database, self._clock, self.stores.keys, endings)
         with transaction(database) as session:
             self._cursor = sequence_in(session)
 
@@ -389,7 +387,7 @@ class Merchants:
     ) -> Iterator[Invoice]:
         """Yield the invoices that have one of ``names``, with what their moving on looks at."""
         for chunk in batched(names, ROWS_MAX):
-            found = session.scalars(select(Invoice).where(column.in_(chunk)).options(*TOGETHER))
+            found = session.scalars(select(Invoice).where(column.in_(chunk)).options(*whole()))
             invoices = found.all()
             know_unsold(session, invoices)
             yield from invoices

@@ -1,31 +1,33 @@
 """What is asked of the rows once for many invoices, so that none of them asks for itself?
 
 A block may pay two hundred invoices, and what each of them had to read made two hundred times as
-many statements. Who is about to move many on reads first, by ``TOGETHER`` and these functions, all
-that they will look at; who moves one reads what he finds missing, as ever. All of it lasts for one
+many statements. Who is about to move many on reads first, by these functions, all that they will
+look at; who moves one reads what he finds missing, as ever. All of it lasts for one
 transaction.
 """
 
 from collections.abc import Callable, Collection, Hashable, Sequence
-from typing import Any, Final, TypeVar
+from typing import Any, TypeVar
 
 from sqlalchemy import select, tuple_, union
 from sqlalchemy.orm import Session, selectinload
 from sqlalchemy.orm.attributes import set_committed_value
+from sqlalchemy.sql.base import ExecutableOption
 
 from merchants.records.pots import Gift
 from merchants.records.tables import Conversion, Credit, Invoice, Payment, Sweep
-
-TOGETHER: Final = tuple(
-    selectinload(rows) for rows in (Invoice.payments, Invoice.sweeps, Invoice.credits)
-)
-"""Options of a query for invoices: what came for them and what left comes along."""
 
 Place = tuple[bytes, int]
 """A transfer or a log entry: its transaction, and which there."""
 
 Placed = TypeVar("Placed", Payment, Sweep, Credit)
 Found = TypeVar("Found")
+
+
+def whole() -> tuple[ExecutableOption, ...]:
+    """Return options of a query for invoices: what came for them and what left comes along."""
+    rows = (Invoice.payments, Invoice.sweeps, Invoice.credits)
+    return tuple(selectinload(each) for each in rows)
 
 
 def know_unsold(session: Session, invoices: Sequence[Invoice]) -> None:
