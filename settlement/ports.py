@@ -230,6 +230,11 @@ class SettlementPort(Protocol):
         nonce was used stands on chain for all to copy, and takes back no key.
         """
 
+    def vouches(self, wallet: bytes, digest: bytes, signature: bytes) -> bool | None:
+        """Return whether the contract at ``wallet`` stands behind a signature (ERC-1271), as of a
+        block that is final; None where no node says. Asks the chain: not for the event loop's
+        thread."""
+
     def deposit_address(self, account: bytes, ref: bytes) -> bytes:
         """Return the CREATE2 address that can pay only into ``account`` with ``ref``.
 

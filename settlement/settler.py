@@ -12,6 +12,7 @@ from settlement.batches.encode import Bust
 from settlement.batches.sealer import WITHDRAWAL_GAS, Sealed, Sealer, Sealing, Unsealable
 from settlement.batches.trade_queue import TradeQueue
 from settlement.chain.chain import Chain, ChainUnavailableError
+from settlement.chain.contract_wallets import stands_behind
 from settlement.chain.deploy import Deployment
 from settlement.chain.reverts import revert_reason
 from settlement.chain.signer import Signer
@@ -42,7 +43,15 @@ from settlement.outbox.withdrawal_states import withdrawal_states
 from settlement.ports import GrantState, TradeState
 from settlement.protocol.abi import encode_call
 from settlement.protocol.deposit_address import SweepPlace, deposit_address
-from settlement.protocol.eip712 import Domain, KeyGrant, KeyRevocation, keccak256
+from settlement.protocol.eip712 import (
+    Domain,
+    KeyGrant,
+    KeyRevocation,
+    grant_digest,
+    keccak256,
+    recover,
+    revocation_digest,
+)
 from settlement.repair.culprits import CulpritSearch
 from settlement.repair.repair import RejectedBatch, Repair
 from settlement.repair.reversals import LatePayment, Reversal, WithdrawalReversals
@@ -124,14 +133,17 @@ class Settler:
         patience_ns: int,
         now_ns: Callable[[], int],
         refusal: Callable[[Call], str | None],
+        vouches: Callable[[bytes, bytes, bytes], bool],
     ) -> None:
         """``patience_ns`` is how long a trade waits at most for gas to become cheaper; ``refusal``
-        returns why the contract would refuse a call now, and raises ``ChainUnavailableError``."""
+        returns why the contract would refuse a call now, ``vouches`` whether a contract stands
+        behind a signature; both raise ``ChainUnavailableError``."""
         self._outbox = outbox
         self.queue = queue
         self.sealer = sealer
         self._patience_ns = patience_ns
         self._refusal = refusal
+        self._vouches = vouches
         self._is_dear = False
         self._halted: Halt | None = None
         self._submitter = submitter
@@ -306,7 +318,8 @@ class Settler:
     def enqueue_grant(self, grant: KeyGrant, signature: bytes) -> None:
         """See ``SettlementPort``; once for each signature."""
         calldata = encode_call("grantKey", tuple(grant), signature)
-        key = keccak256(signature).hex()
+        digest = grant_digest(self._contracts.domain, grant)
+        key = _relay_key(grant.account, digest, signature)
         to = self._contracts.domain.contract
         self._outbox.enqueue(Call(ActionKind.GRANT, key, to, calldata, GRANT_GAS), self._now_ns())
 
@@ -318,9 +331,10 @@ class Settler:
     def enqueue_revocation(self, revocation: KeyRevocation, signature: bytes) -> bool:
         """See ``SettlementPort``; once for each signature."""
         calldata = encode_call("revokeKeyFor", tuple(revocation), signature)
+        digest = revocation_digest(self._contracts.domain, revocation)
         call = Call(
             ActionKind.REVOKE,
-            keccak256(signature).hex(),
+            _relay_key(revocation.account, digest, signature),
             self._contracts.domain.contract,
             calldata,
             REVOKE_GAS,
@@ -330,6 +344,13 @@ class Settler:
             return self._refusal(call) is None
         except ChainUnavailableError:
             return True
+
+    def vouches(self, wallet: bytes, digest: bytes, signature: bytes) -> bool | None:
+        """See ``SettlementPort``."""
+        try:
+            return self._vouches(wallet, digest, signature)
+        except ChainUnavailableError:
+            return None
 
     def grant_state(self, signature: bytes) -> GrantState | None:
         """Return how far the relay is of what has that signature, a grant or a revocation; None if
@@ -363,6 +384,13 @@ class Settler:
         )
 
 
+def _relay_key(account: bytes, digest: bytes, signature: bytes) -> str:
+    """Return by what the relay of a signature is told from others: a contract may take the same
+    one, or none at all, for whatever its owners have approved."""
+    is_key = recover(digest, signature) == account
+    return keccak256(signature if is_key else account + digest + signature).hex()
+
+
 def open_settler(
     chain: Chain,
     outbox: Outbox,
@@ -394,6 +422,10 @@ def open_settler(
     def refusal(call: Call) -> str | None:
         return revert_reason(chain, call.to, call.calldata, signer.address, call.gas_limit)
 
+    def vouches(wallet: bytes, digest: bytes, signature: bytes) -> bool:
+        final = max(0, submitter.newest - depth + 1)
+        return stands_behind(chain, wallet, digest, signature, final, signer.address)
+
     return Settler(
         outbox,
         queue,
@@ -406,4 +438,5 @@ def open_settler(
         policy.patience_ns,
         now_ns,
         refusal,
+        vouches,
     )

@@ -435,6 +435,7 @@ class Stack:
             now_ns=self.now_ns,
             proofs=Work(),
             reads=Work(),
+            wallets=Work(),
         )
 
     def api_keys(self) -> ApiKeys:

@@ -19,7 +19,7 @@ from gateway.pages.checkout_view import CheckoutPage
 from gateway.pages.claim_page import claim_router
 from gateway.pages.dashboard import dashboard_router
 from gateway.pages.pos import pos_router
-from gateway.trading.budgets import ShopBudgets
+from gateway.trading.budgets import SHOP_BUDGETS, ShopLimits
 
 
 def shop_routers(stack: Stack, public_url: str, network: str) -> list[APIRouter]:
@@ -38,10 +38,13 @@ def shop_routers(stack: Stack, public_url: str, network: str) -> list[APIRouter]
     )
     catalog = stack.parts.exchange.catalog
     checkout = CheckoutPage(facts_of(stack, network))
+    limits = ShopLimits(SHOP_BUDGETS)
     return [
-        X402Routes(merchants, catalog, facilitator, clients, ShopBudgets()).router,
-        merchants_router(merchants, domain, token, public_url, gate, clients=clients),
-        greenfield_router(merchants, public_url, clients=clients),
+        X402Routes(merchants, catalog, facilitator, clients, limits).router,
+        merchants_router(
+            merchants, domain, token, public_url, gate, clients=clients, limits=limits
+        ),
+        greenfield_router(merchants, public_url, clients=clients, limits=limits),
         people_router(gate),
         dashboard_router(sandbox=settings.sandbox),
         authorize_router(sandbox=settings.sandbox),

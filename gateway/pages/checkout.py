@@ -8,8 +8,9 @@ had, and after a sleep. Without scripts the page reloads itself.
 import asyncio
 import secrets
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Annotated, Final
+from urllib.parse import quote
 
 from fastapi import APIRouter, Query, Request, Response
 from fastapi.responses import RedirectResponse
@@ -34,6 +35,7 @@ from gateway.trading.rejection import Rejection
 from merchants.documents.checkout import PAYABLE, Checkout, Phase
 from merchants.documents.reader import Reader
 from merchants.service import Merchants
+from merchants.stores.embedding import ORIGIN_CHARS_MAX
 from settlement.protocol.payer_roads import Fresh
 
 HEADERS: Final = headers("no-store", may_post=True)
@@ -45,6 +47,7 @@ VARIES: Final = {"Vary": "Accept-Language"}
 
 Lang = Annotated[str, Query(max_length=16)]
 Token = Annotated[str, Query(max_length=32)]
+Embed = Annotated[str, Query(max_length=ORIGIN_CHARS_MAX)]
 
 
 def language_of(request: Request, lang: str) -> Language:
@@ -88,7 +91,7 @@ class _Routes:
     ) -> Response:
         """Return the page."""
         look, reading = await self._read(request, invoice_id, lang, pay)
-        return _html(self._pages.page(look.checkout, reading))
+        return _html(self._pages.page(look.checkout, reading), look.checkout.embedders)
 
     async def state(
         self, request: Request, invoice_id: str, lang: Lang = "", pay: Token = ""
@@ -143,7 +146,12 @@ class _Routes:
         return look.checkout
 
     async def new_price(
-        self, request: Request, invoice_id: str, lang: Lang = "", pay: Token = ""
+        self,
+        request: Request,
+        invoice_id: str,
+        lang: Lang = "",
+        pay: Token = "",
+        embed: Embed = "",
     ) -> Response:
         """Make a new price of what has expired, and go to it."""
         look, reading = await self._read(request, invoice_id, lang, pay)
@@ -153,7 +161,12 @@ class _Routes:
         self._presses.press(self._clients.of(request), invoice_id)
         made = self._requote(invoice_id)
         self._looks.forget(invoice_id)
-        return RedirectResponse(f"/checkout/{made}?{reading.query}", 303, headers("no-store"))
+        framed = framed_in(embed, look.checkout.embedders)
+        return RedirectResponse(
+            f"/checkout/{made}?{reading.query}{framed}",
+            303,
+            headers("no-store", framers=look.checkout.embedders),
+        )
 
     async def proof(
         self, request: Request, invoice_id: str, lang: Lang = "", pay: Token = ""
@@ -215,5 +228,11 @@ def new_prices_of(merchants: Merchants) -> Callable[[str], str]:
     return lambda invoice_id: accepted(merchants.requote(invoice_id)).id
 
 
-def _html(page: str) -> Response:
-    return Response(page, media_type="text/html", headers=HEADERS | VARIES)
+def framed_in(embed: str, embedders: Sequence[str]) -> str:
+    """Return what keeps a page in the frame of the shop's site that it was asked for in."""
+    return f"&embed={quote(embed)}" if embed in embedders else ""
+
+
+def _html(page: str, embedders: Sequence[str] = ()) -> Response:
+    kept = headers("no-store", may_post=True, framers=embedders)
+    return Response(page, media_type="text/html", headers=kept | VARIES)

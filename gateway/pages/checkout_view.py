@@ -152,13 +152,15 @@ class CheckoutPage:
         """Return the whole page."""
         main, title = self.main(checkout, reading), _title(checkout, reading.language)
         names = ["checkout.js"] + ["wallet.js"] * (self._facts.vault is not None)
+        names += ["embed.js"] * bool(checkout.embedders)
         version = self.assets_version
         modules = "\n".join(
             f"<script type='module' src='/checkout/assets/{name}?v={version}'></script>"
             for name in names
         )
         live = f"{modules}\n<noscript><meta http-equiv='refresh' content='10'></noscript>"
-        return self._shell(checkout.invoice.id, title, main, reading, Html(live))
+        embedders = " ".join(checkout.embedders)
+        return self._shell(checkout.invoice.id, title, main, reading, Html(live), embedders)
 
     def proof(self, checkout: Checkout, reading: Reading) -> str:
         """Return the page that says what was paid and how anybody may verify it."""
@@ -181,7 +183,13 @@ class CheckoutPage:
         return self._shell(invoice.id, lang.say("proof_title"), main, reading, Html(""))
 
     def _shell(
-        self, invoice_id: str, title: str, main: Html, reading: Reading, scripts: Html
+        self,
+        invoice_id: str,
+        title: str,
+        main: Html,
+        reading: Reading,
+        scripts: Html,
+        embedders: str = "",
     ) -> str:
         """Return a page around its main part."""
         lang = reading.language
@@ -196,6 +204,7 @@ class CheckoutPage:
             invoice_id=invoice_id,
             query=reading.query,
             scripts=scripts,
+            embedders=embedders,
             ribbon=Html(ribbon if self._facts.sandbox else ""),
             main=main,
             languages=language_links(reading),

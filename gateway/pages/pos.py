@@ -21,6 +21,7 @@ from engine.types import Outcome
 from gateway.api.v1.shop_doors import accepted
 from gateway.api.v1.shop_points import sale_of
 from gateway.http.clients import Clients
+from gateway.pages.checkout import Embed, framed_in
 from gateway.pages.checkout_view import CheckoutPage, Reading, language_links
 from gateway.pages.headers import headers
 from gateway.pages.languages import Language, chosen, language
@@ -33,6 +34,7 @@ from merchants.stores.pay_buttons import ButtonShown
 
 FOLDER: Final = Path(__file__).parent / "pos"
 TYPES: Final = {"pos.css": "text/css", "till.js": "text/javascript"}
+BUTTON_SCRIPT: Final = "pay.js"
 HEADERS: Final = headers("no-store", may_post=True) | {"Vary": "Accept-Language"}
 ID_CHARS_MAX: Final = 64
 PRESS_BUDGETS: Final = PressBudgets()
@@ -48,6 +50,7 @@ class PointPages:
         self._checkout_assets = checkout_assets
         self._templates = cache(_templates)
         self.assets = {name: (FOLDER / name).read_bytes() for name in TYPES}
+        self.button_script = (FOLDER / BUTTON_SCRIPT).read_bytes()
         self._version = sha256(b"".join(self.assets.values())).hexdigest()[:12]
 
     def pay(self, shown: ButtonShown, lang: Language) -> str:
@@ -63,7 +66,11 @@ class PointPages:
             price=price,
             pay=pay,
         )
-        return self._shell(button.name, main, lang, Html(""))
+        if not shown.embedders:
+            return self._shell(button.name, main, lang, Html(""))
+        src = f"/checkout/assets/embed.js?v={self._checkout_assets}"
+        scripts = Html(f"<script type='module' src='{src}'></script>")
+        return self._shell(button.name, main, lang, scripts, " ".join(shown.embedders))
 
     def till(self, lang: Language) -> str:
         """Return the till's page."""
@@ -71,7 +78,9 @@ class PointPages:
         scripts = Html(f"<script type='module' src='{src}'></script>")
         return self._shell(lang.say("till_title"), self._fill(lang, "till"), lang, scripts)
 
-    def _shell(self, title: str, main: Html, lang: Language, scripts: Html) -> str:
+    def _shell(
+        self, title: str, main: Html, lang: Language, scripts: Html, embedders: str = ""
+    ) -> str:
         return self._fill(
             lang,
             "shell",
@@ -81,6 +90,7 @@ class PointPages:
             assets=self._checkout_assets,
             own_assets=self._version,
             scripts=scripts,
+            embedders=embedders,
             main=main,
             languages=language_links(Reading(lang)),
         )
@@ -118,10 +128,24 @@ class _Routes:
         """Return what is sold, at what price."""
         shown = await self._shown(store_id, button_id)
         page = self._pages.pay(shown, _language(request, lang))
-        return Response(page, media_type="text/html", headers=HEADERS)
+        kept = headers("no-store", may_post=True, framers=shown.embedders)
+        return Response(page, media_type="text/html", headers=kept | {"Vary": "Accept-Language"})
+
+    async def script(self) -> Response:
+        """Return what opens a button's page over a shop's own; it is the same for all shops."""
+        return Response(
+            self._pages.button_script,
+            media_type="text/javascript",
+            headers=headers("public, max-age=3600"),
+        )
 
     async def press(
-        self, request: Request, store_id: str, button_id: str, lang: Lang = ""
+        self,
+        request: Request,
+        store_id: str,
+        button_id: str,
+        lang: Lang = "",
+        embed: Embed = "",
     ) -> Response:
         """Make an invoice of the button, and go to its checkout."""
         shown = await self._shown(store_id, button_id)
@@ -134,9 +158,14 @@ class _Routes:
             button.name,
             button.redirect_url,
         )
-        made = accepted(self._merchants.create_invoice(store_id, sale)).invoice
+        made = accepted(self._merchants.create_invoice(store_id, sale, is_pressed=True)).invoice
         code = _language(request, lang).code
-        return RedirectResponse(f"/checkout/{made.id}?lang={code}", 303, headers("no-store"))
+        framed = framed_in(embed, shown.embedders)
+        return RedirectResponse(
+            f"/checkout/{made.id}?lang={code}{framed}",
+            303,
+            headers("no-store", framers=shown.embedders),
+        )
 
     async def _shown(self, store_id: str, button_id: str) -> ButtonShown:
         is_long = max(len(store_id), len(button_id)) > ID_CHARS_MAX
@@ -161,6 +190,7 @@ def pos_router(
     router = APIRouter(include_in_schema=False)
     router.get("/pos")(routes.till)
     router.get("/pos/assets/{name}")(routes.asset)
+    router.get("/pay.js")(routes.script)
     router.get("/pay/{store_id}/{button_id}")(routes.button)
     router.post("/pay/{store_id}/{button_id}")(routes.press)
     return router

@@ -224,8 +224,12 @@ class ShopBudgets(NamedTuple):
     """Within ``DAY_SECONDS``: what is kept for good, though it may be ended at once."""
 
 
+SHOP_BUDGETS: Final = ShopBudgets()
+
+
 class ShopLimits:
-    """The buckets of the shops' doors. ``now_ns`` is a clock that never goes back.
+    """The buckets of the shops' doors: the same for all dialects, for whoever guesses goes through
+    whichever lets him. ``now_ns`` is a clock that never goes back.
 
     A request is charged to the key, so that one program of a shop cannot use up what another needs,
     and an invoice to its store: each is watched on chain for a month. Who guesses wrong is turned

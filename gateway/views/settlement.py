@@ -53,6 +53,10 @@ class SettlementDesk:
         """See ``SettlementPort``."""
         return self._settler.enqueue_revocation(revocation, signature)
 
+    def vouches(self, wallet: bytes, digest: bytes, signature: bytes) -> bool | None:
+        """See ``SettlementPort``."""
+        return self._settler.vouches(wallet, digest, signature)
+
     def grant_state(self, signature: bytes) -> GrantState | None:
         """Return how far the relay of a grant is; from the outbox, on any thread."""
         return self._settler.grant_state(signature)

@@ -93,7 +93,8 @@ class Checkout(NamedTuple):
     """One invoice as its customer sees it; ``sayings`` say what happens next. ``account`` is the
     shop's, in hex; what is paid there for the invoice's ref pays for it. ``price`` is as the shop
     has stated it, ``received`` in the tokens that came; ``claimable`` are refunds that wait for the
-    customer's address."""
+    customer's address. ``embedders`` are the shop's own sites, whose pages may show it in a
+    frame."""
 
     invoice: InvoiceDocument
     shop: str
@@ -108,6 +109,7 @@ class Checkout(NamedTuple):
     confirmations_required: int
     is_closed: bool = False
     """Whether the shop is: it answers nobody and makes no new price."""
+    embedders: tuple[str, ...] = ()
 
 
 def said(key: str, **values: Fact) -> Saying:
@@ -123,6 +125,7 @@ def checkout_of(
     confirmations_required: int,
     *,
     is_closed: bool = False,
+    embedders: tuple[str, ...] = (),
 ) -> Checkout:
     """Return what to show for ``invoice``; ``sums`` are of all its conversions, of which the
     document has the newest only. ``is_closed`` says that of the shop."""
@@ -148,6 +151,7 @@ def checkout_of(
         confirmations=min(confirmations, confirmations_required),
         confirmations_required=confirmations_required,
         is_closed=is_closed,
+        embedders=embedders,
     )
 
 

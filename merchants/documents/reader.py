@@ -35,6 +35,7 @@ from merchants.documents.sums import (
 )
 from merchants.records.amounts import hex_of
 from merchants.records.database import is_there, reading
+from merchants.records.embedding import embedders_of
 from merchants.records.endpoints import Delivery
 from merchants.records.pots import Gift, pot_ref
 from merchants.records.refunds import Refund, RefundState
@@ -118,6 +119,7 @@ class Reader:
                 hex_of(invoice.wallet),
                 self._confirmations_required,
                 is_closed=invoice.store.closed_ns is not None,
+                embedders=embedders_of(session, invoice.store_id),
             )
 
     def list_invoices(

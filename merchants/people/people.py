@@ -44,7 +44,7 @@ from merchants.records.rejection import Rejection
 from merchants.records.tables import Store
 from merchants.stores.api_keys import ApiKeys
 from merchants.stores.closing import Closed
-from settlement.protocol.eip712 import recover
+from merchants.stores.signers import Signers, Vouched
 from settlement.protocol.siwe import personal_digest
 
 NS: Final = 10**9
@@ -72,11 +72,13 @@ class Proven(NamedTuple):
 
 
 class Answer(NamedTuple):
-    """What somebody answers to a challenge: as many factors as it needs."""
+    """What somebody answers to a challenge: as many factors as it needs. ``vouched`` is what a
+    wallet that is a contract stands behind."""
 
     passkey: PasskeyAnswer | None
     code: str
     signature: bytes
+    vouched: Vouched | None = None
 
 
 class Answered(NamedTuple):
@@ -108,9 +110,11 @@ class People:
         wallets: Wallets,
         is_lost: Callable[[bytes], bool],
         keys: ApiKeys,
+        signers: Signers,
         tell: News,
     ) -> None:
         self.database = database
+        self.signers = signers
         self._keys = keys
         self._clock = clock
         self._entropy = entropy
@@ -157,6 +161,14 @@ class People:
                     session.rollback()
                     return joined
             return opened
+
+    def may_sign_in(self, wallet: bytes, invitation: str) -> bool:
+        """Return whether a wallet that proves itself would be let in: others are not asked over
+        the chain. Any thread may ask."""
+        with reading(self.database) as session:
+            if session.scalar(select(User.id).where(User.wallet == wallet)) is not None:
+                return True
+            return self._may_join(session, wallet, invitation)
 
     def _may_join(self, session: Session, wallet: bytes, invitation: str) -> bool:
         if self.sign_up or (invitation and self.team.is_invited(invitation)):
@@ -252,8 +264,9 @@ class People:
             step = self._step_of(person.user_id, answer.code) or 0
             factors |= {TOTP} if step else set()
         if WALLET in asked.needs and answer.signature and asked.wallet is not None:
-            signer = recover(personal_digest(asked.message), answer.signature)
-            factors |= {WALLET} if signer == asked.wallet else set()
+            digest = personal_digest(asked.message)
+            is_his = self.signers.has_signed(asked.wallet, digest, answer.signature, answer.vouched)
+            factors |= {WALLET} if is_his else set()
         if not factors.issuperset(asked.needs):
             return None
         return Answered(frozenset(factors), proven, step)

@@ -62,6 +62,7 @@ ACTIONS: Final[dict[str, Terms]] = {
     "refund.mark-paid": Terms(MANAGE_PAYOUTS, is_strong=False),
     "policy.change": Terms(MODIFY_SETTINGS, is_strong=False),
     "exceptions.change": Terms(MODIFY_SETTINGS, is_strong=False),
+    "embedding.change": Terms(MODIFY_SETTINGS, is_strong=False),
     "invitation.create": Terms(MANAGE_TEAM, is_strong=True),
     "member.change": Terms(MANAGE_TEAM, is_strong=True),
     "member.remove": Terms(MANAGE_TEAM, is_strong=True),

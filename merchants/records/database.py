@@ -17,6 +17,8 @@ from engine.journal.reader import Position
 from merchants.records import (
     api_keys,
     applications,
+    asks,
+    embedding,
     endpoints,
     exception_policies,
     grants,
@@ -39,7 +41,9 @@ CURSOR_ROW: Final = 1
 
 ROOMS: Final = (
     api_keys,
+    asks,
     applications,
+    embedding,
     endpoints,
     exception_policies,
     grants,

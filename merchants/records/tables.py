@@ -189,6 +189,8 @@ class Invoice(Table):
     over_pips: Mapped[int] = mapped_column(default=0, server_default="0")
     requotes: Mapped[int] = mapped_column(default=0, server_default="0")
     """How many new prices it was given after it had expired."""
+    is_pressed: Mapped[bool] = mapped_column(default=False, server_default="0")
+    """Whether a customer made it, by a press of the shop's button."""
     other_count: Mapped[int] = mapped_column(default=0, server_default="0")
     """How many tokens came that it did not offer (``merchants.records.others``)."""
     event_count: Mapped[int] = mapped_column(default=0)

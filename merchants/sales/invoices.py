@@ -16,6 +16,7 @@ from sqlalchemy.orm import Session
 from engine.types import Outcome
 from merchants.documents.native import LeftOut, listed
 from merchants.records.amounts import decimal_of_pips
+from merchants.records.asks import count_open
 from merchants.records.exception_policies import (
     ExceptionAction,
     ExceptionPolicy,
@@ -127,11 +128,19 @@ class Invoices:
         self.sweeps = Sweeps(exchange, settlement, sources.prices, self._arrivals)
 
     def create(
-        self, session: Session, store: Store, request: InvoiceRequest, now_ns: int
+        self,
+        session: Session,
+        store: Store,
+        request: InvoiceRequest,
+        now_ns: int,
+        *,
+        is_pressed: bool = False,
     ) -> Invoice | Rejection:
-        """Price ``request``. Rejects INVOICE_CLOSED for a store that takes none now, MALFORMED,
-        also for less than a sweep is worth, UNKNOWN_TOKEN, NO_QUOTE, CANNOT_SELL where the key
-        could not sell what would come, IDEMPOTENCY_CONFLICT a second one of an order."""
+        """Price ``request``, which is a customer's where it ``is_pressed``.
+
+        Rejects INVOICE_CLOSED for a store that takes none now, MALFORMED, also for less than a
+        sweep is worth, UNKNOWN_TOKEN, NO_QUOTE, CANNOT_SELL where the key could not sell what
+        would come, IDEMPOTENCY_CONFLICT a second one of an order that may have one."""
         malformed = why_malformed(request) or why_shut(store)
         if malformed is not None:
             return malformed
@@ -144,7 +153,9 @@ class Invoices:
         taken = self._why_taken(session, store, request)
         if taken is not None:
             return taken
-        offered = self._offers.make(session, store, asked.pips, request.tokens, now_ns)
+        offered = self._offers.make(
+            session, store, asked.pips, request.tokens, now_ns, is_pressed=is_pressed
+        )
         if isinstance(offered, Rejection):
             return offered
 
@@ -178,6 +189,8 @@ class Invoices:
             judge_at_ns=None,
             short_pips=0,
             over_pips=0,
+            is_pressed=is_pressed,
+            other_count=0,
             event_count=0,
             sweep_tries=0,
             requotes=0,
@@ -188,9 +201,9 @@ class Invoices:
             credits=[],
             conversions=[],
             gifts=[],
-            other_count=0,
             others=[],
         )
+        count_open(session, invoice, 1)
         session.add(invoice)
         self._record(session, invoice, EventType.INVOICE_CREATED, now_ns)
         return invoice
@@ -480,7 +493,10 @@ class Invoices:
     def _go(
         self, session: Session, invoice: Invoice, state: InvoiceState, kind: EventType, now_ns: int
     ) -> None:
+        was_open, is_open = (one is InvoiceState.NEW for one in (invoice.state, state))
         invoice.state = moved(INVOICE_EDGES, invoice.state, state)
+        if was_open != is_open:
+            count_open(session, invoice, is_open - was_open)
         self._classify(invoice)
         self._record(session, invoice, kind, now_ns)
         if state is InvoiceState.SETTLED:

@@ -12,6 +12,7 @@ from sqlalchemy.orm import Session
 
 from engine.types import MONEY_MAX, Outcome
 from merchants.records.amounts import decimal_of_pips, exact_sum, raw_covering, sum_of
+from merchants.records.asks import Open, open_asks
 from merchants.records.grants import Grant
 from merchants.records.options import Option
 from merchants.records.pots import in_pot
@@ -29,6 +30,16 @@ from settlement.ports import ExchangePort
 OPTIONS_MAX: Final = 16
 """Most tokens that one invoice is offered in."""
 
+
+USED_UP: Final = "the session key may sell no more: its notional is used up or it is revoked"
+ASKED_FOR: Final = "open invoices ask for what the session key may still sell"
+
+OWN_SHARE: Final = 16
+"""So much of what the bids bring is each store's, whatever others ask for: one part of so many."""
+
+PRESSED_SHARE: Final = 4
+"""Invoices that strangers make by a shop's buttons ask for no more than one part of so many of what
+the bids bring, and of what its key may still sell no more than half: the shop's own go on."""
 
 _QUOTED: Final = (
     "number",
@@ -66,17 +77,26 @@ class Offers:
         amount_pips: int,
         symbols: tuple[str, ...],
         now_ns: int,
+        *,
+        is_pressed: bool = False,
     ) -> Offered | Rejection:
         """Return ``amount_pips`` of stablecoin in every token of ``symbols``, none for all that the
-        store accepts. Rejects UNKNOWN_TOKEN, and with the reason of the first, NO_QUOTE or
+        store accepts; ``is_pressed`` says that a customer asks, not the shop.
+
+        Rejects UNKNOWN_TOKEN, and with the reason of the first, NO_QUOTE or
         CANNOT_SELL, where there is no token that it could be offered in."""
         tokens = self._tokens(session, store, symbols)
         if isinstance(tokens, Rejection):
             return tokens
         options: list[Option] = []
         left_out: dict[str, Rejection] = {}
+        sold = [token.address for token in tokens if token.address != store.settle]
+        asked = open_asks(session, store.id, store.settle, sold)
         for token in tokens:
-            option = self._option(session, store, token, amount_pips, now_ns)
+            already = asked.get(token.address, Open())
+            option = self._option(
+                session, store, token, amount_pips, already, now_ns, is_pressed=is_pressed
+            )
             if isinstance(option, Rejection):
                 left_out[token.symbol] = option
                 continue
@@ -97,7 +117,14 @@ class Offers:
         Rejects as ``make``, and with its reason where a token in which money came has no quote now;
         then nothing changes.
         """
-        made = self.make(session, invoice.store, invoice.amount_pips, symbols, now_ns)
+        made = self.make(
+            session,
+            invoice.store,
+            invoice.amount_pips,
+            symbols,
+            now_ns,
+            is_pressed=invoice.is_pressed,
+        )
         if isinstance(made, Rejection):
             return made
         fresh = {option.token: option for option in made.options}
@@ -138,7 +165,15 @@ class Offers:
         return wanted[:OPTIONS_MAX]
 
     def _option(
-        self, session: Session, store: Store, token: Token, amount_pips: int, now_ns: int
+        self,
+        session: Session,
+        store: Store,
+        token: Token,
+        amount_pips: int,
+        already: Open,
+        now_ns: int,
+        *,
+        is_pressed: bool,
     ) -> Option | Rejection:
         if token.address == store.settle:
             return _due(token, Quote(0, 0, amount_pips, 0, amount_pips))
@@ -149,12 +184,42 @@ class Offers:
             return Rejection(Outcome.NO_QUOTE, {"why": quote})
         if max(quote.base_pips, quote.rate_pips()) > MONEY_MAX:
             return Rejection(Outcome.NO_QUOTE, {"why": NoPrice.SHALLOW})
-        why = self.why_unsalable(session, store, store.wallet, market, quote, now_ns)
-        if why is not None:
-            return why
+        why = self._why_too_deep(market, quote, already, now_ns, is_pressed=is_pressed)
+        if why:
+            return Rejection(Outcome.NO_QUOTE, why)
+        of_key = already.own_pips + already.pressed_pips
+        if is_pressed:
+            # Half of what is left is for the shop's own.
+            of_key = max(of_key, 2 * already.pressed_pips + quote.proceeds_pips)
+        unsalable = self.why_unsalable(
+            session, store, store.wallet, market, quote, now_ns, open_pips=of_key
+        )
+        if unsalable is not None:
+            return unsalable
         option = _due(token, quote)
         option.lot_pips, option.tick_pips = market.lot_pips, market.tick_pips
         return option
+
+    def _why_too_deep(
+        self, market: Market, quote: Quote, already: Open, now_ns: int, *, is_pressed: bool
+    ) -> dict[str, str]:
+        """Return why the bids do not reach for what open invoices ask and for this one. Others'
+        invoices take nobody's own share: whoever opens many keeps no other shop from selling."""
+        if already.all_pips == 0:
+            return {}
+        wanted = already.all_pips + quote.proceeds_pips
+        own = already.pressed_pips if is_pressed else already.own_pips
+        mine = own + quote.proceeds_pips
+        enough = max(wanted, mine * PRESSED_SHARE if is_pressed else 0)
+        reach = self._prices.reach_pips(market, now_ns, enough)
+        is_greedy = is_pressed and mine > reach // PRESSED_SHARE
+        if not is_greedy and (wanted <= reach or mine <= reach // OWN_SHARE):
+            return {}
+        return {
+            "why": "open invoices ask for what the bids bring",
+            "open": decimal_of_pips(already.all_pips),
+            "reach": decimal_of_pips(reach),
+        }
 
     def why_unsalable(
         self,
@@ -164,9 +229,12 @@ class Offers:
         market: Market,
         quote: Quote,
         now_ns: int,
+        *,
+        open_pips: int = 0,
     ) -> Rejection | None:
-        """Return why the session key of ``wallet`` could not sell what is quoted."""
-        why = self._why_unsalable(session, store, wallet, market, quote, now_ns)
+        """Return why the session key of ``wallet`` could not sell what is quoted, and the
+        ``open_pips`` that open invoices ask it to sell."""
+        why = self._why_unsalable(session, store, wallet, market, quote, open_pips, now_ns)
         return Rejection(Outcome.CANNOT_SELL, why) if why else None
 
     def _why_unsalable(
@@ -176,6 +244,7 @@ class Offers:
         wallet: bytes,
         market: Market,
         quote: Quote,
+        open_pips: int,
         now_ns: int,
     ) -> dict[str, str]:
         grant = grant_for(session, store.id, market.base.address, market.quote.address, wallet)
@@ -187,18 +256,19 @@ class Offers:
             floor = decimal_of_pips(grant.floor_price)
             return {"why": "the price is under the session key's floor", "floor_price": floor}
         left = self._exchange.key_notional_left(grant.wallet, grant.key_address)
-        needed = quote.proceeds_pips + self._promised_pips(session, store, market, quote)
+        promised = self._promised_pips(session, store, market, quote)
+        needed = quote.proceeds_pips + promised + open_pips
         if left is not None and left < needed:
+            is_used_up = left < needed - open_pips
             return {
-                "why": "the session key may sell no more: its notional is used up or it is revoked",
+                "why": USED_UP if is_used_up else ASKED_FOR,
                 "left": decimal_of_pips(max(0, left)),
                 "needed": decimal_of_pips(needed),
             }
         return {}
 
     def _promised_pips(self, session: Session, store: Store, market: Market, quote: Quote) -> int:
-        """Return what the key has still to sell of money that has come. Open invoices do not count:
-        whoever makes them and does not pay must not close a shop."""
+        """Return what the key has still to sell of money that has come."""
         coming = session.execute(
             select(*exact_sum(Option.seen_pips), *exact_sum(Option.credited_pips))
             .join(Invoice, Invoice.id == Option.invoice_id)

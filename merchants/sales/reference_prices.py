@@ -199,6 +199,19 @@ class Prices:
         pips = market.quote_pips(lots, bid + ask) // 2
         return pips if pips <= MONEY_MAX else None
 
+    def reach_pips(self, market: Market, now_ns: int, enough_pips: int) -> int:
+        """Return what all bids that count would bring together, or those of the first that bring
+        ``enough_pips``: the others are not looked at. Nothing where there is no price."""
+        bids, ceiling = self._bids(market, now_ns), self._ceiling(market, 1, now_ns)
+        if isinstance(bids, NoPrice) or ceiling is None:
+            return 0
+        pips = 0
+        for ticks, lots in bids.levels(ceiling):
+            pips += market.quote_pips(lots, ticks)
+            if pips >= enough_pips:
+                break
+        return pips
+
     def held(self, market: Market) -> TapeMemory:
         """Return what is remembered of a market's trades and middles, as it is now."""
         return self._of(market.number)[1].memory()

@@ -143,12 +143,18 @@ class ApiKeys:
             if full is not None and former_s:
                 return full
             made = self.new(by.store.id, former.label, former.scopes.split(" "), by.user_id)
-            ends_ns = self._clock() + former_s * 10**9
-            former.ends_ns = min(former.ends_ns or ends_ns, ends_ns)
             session.add(made.row)
-            self._tell(session, former, ROTATED, made.row.created_ns)
+            self.replaced(session, former, former_s)
             self._tell(session, made.row, MADE, made.row.created_ns)
         return made
+
+    def replaced(self, session: Session, former: ApiKey, former_s: int) -> None:
+        """Let a key that another has replaced work ``former_s`` seconds more, in the caller's
+        transaction."""
+        now_ns = self._clock()
+        ends_ns = now_ns + former_s * 10**9
+        former.ends_ns = min(former.ends_ns or ends_ns, ends_ns)
+        self._tell(session, former, ROTATED, now_ns)
 
     def revoke(self, store_id: str, key_id: str) -> ApiKey | Rejection:
         """Let a key work no more, from now on. Rejects NOT_FOUND for one that does not."""

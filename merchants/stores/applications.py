@@ -18,7 +18,7 @@ from merchants.records.database import transaction
 from merchants.records.rejection import Rejection
 from merchants.stores.api_keys import ApiKeys, Holder, KeyMade
 
-FORMER_NS: Final = 86_400 * 10**9
+FORMER_S: Final = 86_400
 """How long the key works on that was replaced: the new one may not have arrived."""
 
 REDIRECT_CHARS_MAX: Final = 2_000
@@ -76,9 +76,8 @@ class Applications:
             made = self._keys.make_in(session, by, wish.name, wish.scopes)
             if isinstance(made, Rejection) or not origin or not wish.identifier:
                 return made
-            now_ns = self._clock()
             ended = select(ApiKey.id).where(
-                ApiKey.store_id == by.store.id, ApiKey.ends_ns <= now_ns
+                ApiKey.store_id == by.store.id, ApiKey.ends_ns <= self._clock()
             )
             here = Application.store_id == by.store.id
             session.execute(delete(Application).where(here, Application.key_id.in_(ended)))
@@ -93,9 +92,7 @@ class Applications:
                 )
                 session.add(found)
                 return made
-            former = session.get_one(ApiKey, row.key_id)
-            ends_ns = now_ns + FORMER_NS
-            former.ends_ns = min(former.ends_ns or ends_ns, ends_ns)
+            self._keys.replaced(session, session.get_one(ApiKey, row.key_id), FORMER_S)
             row.key_id = made.row.id
         return made
 

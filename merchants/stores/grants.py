@@ -19,6 +19,7 @@ from merchants.records.grants import GRANT_WAITS, REVOCATION_WAITS, Grant
 from merchants.records.rejection import Rejection
 from merchants.records.tables import Store
 from merchants.stores.keyring import SECRET_SIZE, Keyring
+from merchants.stores.signers import Signers, Vouched
 from settlement.orders.catalog import Market
 from settlement.orders.session_keys import GrantedKey
 from settlement.ports import ExchangePort, SettlementPort
@@ -159,6 +160,7 @@ class Grants:
         self._prices = prices
         self._clock = clock
         self._entropy = entropy
+        self.signers = Signers(settlement)
 
     def ask(self, store_id: str, request: GrantRequest) -> Grant | Rejection:
         """Make a grant for the store's wallet to sign; see ``make``."""
@@ -290,21 +292,55 @@ class Grants:
         price_pips = market.quote_pips(1, ticks) * PIPS_PER_TOKEN // market.lot_pips
         return max(1, price_pips // FLOOR_DIVISOR)
 
-    def approve(self, store_id: str, grant_id: str, signature: bytes) -> Grant | Rejection:
+    def is_by_key(
+        self, store_id: str, grant_id: str, signature: bytes, revoked_by: int | None = None
+    ) -> bool:
+        """Return whether no contract has to be asked about a signature: its wallet's key has made
+        it, there is no such grant, or one that needs none. Any thread may ask."""
+        asked = self._asked(store_id, grant_id, revoked_by)
+        return asked is None or recover(asked[1], signature) == asked[0]
+
+    def vouched(
+        self, store_id: str, grant_id: str, signature: bytes, revoked_by: int | None = None
+    ) -> Vouched | None:
+        """Return what a wallet that is a contract stands behind, of a grant, or of taking its key
+        back with the nonce ``revoked_by``; None for all others. On a thread."""
+        asked = self._asked(store_id, grant_id, revoked_by)
+        return None if asked is None else self.signers.ask(*asked, signature)
+
+    def _asked(
+        self, store_id: str, grant_id: str, revoked_by: int | None
+    ) -> tuple[bytes, bytes] | None:
+        """Return a grant's wallet, and the digest that it signs; None where it need not."""
+        with reading(self._database) as session:
+            grant = _of_store(session, store_id, grant_id)
+        if grant is None:
+            return None
+        domain = self._exchange.domain
+        if revoked_by is None:
+            return grant.wallet, grant_digest(domain, key_grant(grant))
+        if grant.signature is None or grant.revoked_ns is not None:
+            return None
+        revocation = KeyRevocation(grant.wallet, grant.key_address, revoked_by)
+        return grant.wallet, revocation_digest(domain, revocation)
+
+    def approve(
+        self, store_id: str, grant_id: str, signature: bytes, vouched: Vouched | None = None
+    ) -> Grant | Rejection:
         """Take the wallet's signature over a grant and see that the contract gets it.
 
         Rejects NOT_FOUND, BAD_SIGNATURE with our digest and the address recovered, and NONCE_USED
         for a grant that was taken back, or behind one of which the wallet has approved a later: the
-        contract would not take it. The same approval twice is one.
+        contract would not take it. The same approval twice is one. ``vouched`` is what a wallet
+        that is a contract stands behind.
         """
         with transaction(self._database) as session:
             grant = _of_store(session, store_id, grant_id)
             if grant is None:
                 return Rejection(Outcome.NOT_FOUND, {"grant": grant_id})
             digest = grant_digest(self._exchange.domain, key_grant(grant))
-            signer = recover(digest, signature)
-            if signer != grant.wallet:
-                return _wrong_signer(digest, grant.wallet, signer)
+            if not self.signers.has_signed(grant.wallet, digest, signature, vouched):
+                return _wrong_signer(digest, grant.wallet, recover(digest, signature))
             if grant.signature is None:
                 why = self._why_too_late(session, grant)
                 if why:
@@ -352,7 +388,12 @@ class Grants:
         return KeyRevocation(grant.wallet, grant.key_address, nonce)
 
     def take_back(
-        self, store_id: str, grant_id: str, nonce: int, signature: bytes
+        self,
+        store_id: str,
+        grant_id: str,
+        nonce: int,
+        signature: bytes,
+        vouched: Vouched | None = None,
     ) -> Grant | Rejection:
         """Take the wallet's signed revocation of a grant's key: nothing more is sold with it, and
         ``relay_revocations`` sees that the contract hears of it. One that was never approved needs
@@ -368,9 +409,8 @@ class Grants:
                 return grant
             revocation = KeyRevocation(grant.wallet, grant.key_address, nonce)
             digest = revocation_digest(self._exchange.domain, revocation)
-            signer = recover(digest, signature)
-            if signer != grant.wallet:
-                return _wrong_signer(digest, grant.wallet, signer)
+            if not self.signers.has_signed(grant.wallet, digest, signature, vouched):
+                return _wrong_signer(digest, grant.wallet, recover(digest, signature))
             if not grant.nonce < nonce <= MONEY_MAX:
                 why = "the contract takes nonces that rise only"
                 return Rejection(Outcome.BAD_NONCE, {"why": why, "after": str(grant.nonce)})

@@ -11,6 +11,7 @@ from sqlalchemy import Engine, func, select
 from engine.types import Outcome
 from merchants.records.amounts import pips_of_decimal
 from merchants.records.database import reading, transaction
+from merchants.records.embedding import embedders_of
 from merchants.records.pay_buttons import PayButton
 from merchants.records.rejection import Rejection
 from merchants.records.tables import Store
@@ -32,10 +33,12 @@ class ButtonRequest(NamedTuple):
 
 
 class ButtonShown(NamedTuple):
-    """A button as who presses it sees it."""
+    """A button as who presses it sees it; ``embedders`` are the sites that may show it in a
+    frame."""
 
     shop: str
     button: PayButton
+    embedders: tuple[str, ...] = ()
 
 
 class PayButtons:
@@ -99,4 +102,4 @@ class PayButtons:
                 return None
             shop = session.get_one(Store, store_id).name
             session.expunge(button)
-            return ButtonShown(shop, button)
+            return ButtonShown(shop, button, embedders_of(session, store_id))

@@ -4,7 +4,7 @@ Scopes carry the names of BTCPay's permissions, so that what asks for those can 
 include others, as they do there.
 """
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from typing import Final
 
 UNRESTRICTED: Final = "unrestricted"
@@ -51,6 +51,12 @@ INCLUDED: Final[dict[str, tuple[str, ...]]] = {
     CLOSE_STORE: (),
 }
 """Every scope there is, and those that it includes."""
+
+
+def sees_claims(scopes: Collection[str]) -> bool:
+    """Return whether who has ``scopes`` may see the links that customers claim refunds by: who
+    opens refunds and who pays them. To others a link is a way to the customer's money."""
+    return CREATE_UNAPPROVED_PULL_PAYMENTS in scopes or MANAGE_PAYOUTS in scopes
 
 
 def opened(scopes: Iterable[str]) -> frozenset[str]:

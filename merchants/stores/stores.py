@@ -16,6 +16,7 @@ from merchants.records.rejection import Rejection
 from merchants.records.tables import Store
 from merchants.stores.api_keys import ApiKeys, KeyNews
 from merchants.stores.applications import Applications
+from merchants.stores.embedding import Embeddings
 from merchants.stores.grants import (
     KEY_LIFETIME_S,
     GrantMade,
@@ -98,6 +99,7 @@ class Stores:
         self._database = database
         self._exchange = exchange
         self.pay_buttons = PayButtons(database, clock, entropy)
+        self.embeddings = Embeddings(database)
         self.keys = ApiKeys(database, clock, entropy, tell)
         self.applications = Applications(database, clock, self.keys)
         self.grants = Grants(

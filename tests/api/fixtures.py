@@ -190,6 +190,9 @@ class MemorySettlement:
     def unwatch(self, address: bytes) -> None:
         raise AssertionError("the gateway watches nothing")
 
+    def vouches(self, wallet: bytes, digest: bytes, signature: bytes) -> bool | None:
+        return False
+
     def newest_block(self) -> int:
         return 0
 

@@ -1,10 +1,7 @@
 """A token and a market come to a running exchange by two commands, and stay over restarts."""
 
 import json
-import os
 import signal
-import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from threading import Event, Thread
@@ -19,9 +16,10 @@ from settlement.chain.deploy import DEPLOY_GAS, Deployment, created_address
 from settlement.chain.dev.devchain import DevChain, dev_secret
 from settlement.chain.signer import SecretSigner, Transaction
 from settlement.protocol.abi import encode_call, encode_deployment
-from tests.chain.test_deploy_command import ROOT, RUN, Desk, mine
+from tests.chain.test_deploy_command import Desk, mine
 from tests.chain.venue import transact
 from tests.e2e.running import free_port, until
+from tests.processes import Tillbook
 
 TOKEN = "an_operator's_token_0123456789_0123456789"
 MARKET = {
@@ -53,23 +51,16 @@ class Shop:
         self.markets.write_text(json.dumps([MARKET]))
         self.tokens.write_text(f"alice {TOKEN}\n")
         self.port, self.admin_port = free_port(), free_port()
-        self.process: subprocess.Popen[str] | None = None
+        self.process: Tillbook | None = None
 
     def start(self) -> None:
-        self.process = subprocess.Popen(
-            [
-                *(sys.executable, "-c", RUN, "serve", "--rpc", str(self.anvil.rpc_url)),
-                *("--deployment", str(self.desk.record), "--keystore", str(self.keystore)),
-                *("--password-file", str(self.password), "--markets", str(self.markets)),
-                *("--data", str(self.data), "--port", str(self.port), "--confirmations", "1"),
-                *("--admin-tokens", str(self.tokens), "--admin-port", str(self.admin_port)),
-                "--compile",
-            ],
-            cwd=ROOT,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            env={**os.environ, "COLUMNS": "200"},
+        self.process = Tillbook(
+            *("serve", "--rpc", str(self.anvil.rpc_url)),
+            *("--deployment", str(self.desk.record), "--keystore", str(self.keystore)),
+            *("--password-file", str(self.password), "--markets", str(self.markets)),
+            *("--data", str(self.data), "--port", str(self.port), "--confirmations", "1"),
+            *("--admin-tokens", str(self.tokens), "--admin-port", str(self.admin_port)),
+            "--compile",
         )
         until("it is ready", lambda: self.get("/readyz") == 200)
 

@@ -5,10 +5,8 @@ a client nor a library can go around.
 """
 
 import ipaddress
-import os
 import re
 import signal
-import subprocess
 import sys
 import time
 from typing import NamedTuple
@@ -19,7 +17,8 @@ from gateway.sandbox import actors
 from gateway.sandbox.tools import held_keys
 from settlement.chain.dev.devchain import dev_secret
 from settlement.protocol.eip712 import Domain, address_of_secret, login_digest, sign
-from tests.e2e.running import ROOT, RUN, ask, free_port, until
+from tests.e2e.running import ask, free_port, until
+from tests.processes import Tillbook
 
 TRADER_SECRET = dev_secret(actors.GUEST)
 TRADER = address_of_secret(TRADER_SECRET)
@@ -102,17 +101,6 @@ class Made(NamedTuple):
     secret: str
 
 
-def tillbook(*arguments):
-    return subprocess.Popen(
-        [sys.executable, "-c", RUN, *arguments],
-        cwd=ROOT,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        env={**os.environ, "COLUMNS": "200"},
-    )
-
-
 class Bridge:
     """``tillbook bridge`` in a process of its own, with a session key that only it has."""
 
@@ -124,7 +112,7 @@ class Bridge:
         self.api_key = self.make_key()
         session_key = orjson.loads(self.path.read_bytes())["sessionKey"]
         assert session_key != f"0x{held_keys()[TRADER].secret.hex()}"
-        self.process = tillbook(
+        self.process = Tillbook(
             *("bridge", "--key-file", str(self.path)),
             *("--exchange", self.base, "--port", str(self.port)),
         )
@@ -132,7 +120,7 @@ class Bridge:
 
     def make_key(self):
         """Run ``tillbook bridge-key``; return the API key that it wrote."""
-        made = tillbook(
+        made = Tillbook(
             *("bridge-key", "--exchange", self.base, "--wallet", str(self.wallet)),
             *("--key-file", str(self.path), "--market", "TOKEN-USD", "--floor", "0.01"),
         )

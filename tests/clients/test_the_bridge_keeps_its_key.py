@@ -7,8 +7,9 @@ import orjson
 import pytest
 
 from gateway.api.binance.signing import signature_of
-from tests.clients.fixtures import SYMBOL, tillbook
+from tests.clients.fixtures import SYMBOL
 from tests.e2e.running import ask
+from tests.processes import Tillbook
 
 ORDER = {"symbol": SYMBOL, "side": "BUY", "type": "LIMIT", "timeInForce": "GTC"}
 FORM = {"content-type": "application/x-www-form-urlencoded"}
@@ -74,14 +75,14 @@ def test_a_key_file_that_is_none_is_told_in_a_line(tmp_path, content, mode, word
     path = tmp_path / "bridge.json"
     path.write_text(content)
     path.chmod(mode)
-    process = tillbook("bridge", "--exchange", "http://127.0.0.1:1", "--key-file", str(path))
+    process = Tillbook("bridge", "--exchange", "http://127.0.0.1:1", "--key-file", str(path))
     output, _ = process.communicate(timeout=60)
     assert process.returncode == 1 and "Traceback" not in output
     assert words in output.lower() or words in output
 
 
 def test_an_exchange_that_is_not_there_is_told_in_a_line(tmp_path, bridge):
-    process = tillbook(
+    process = Tillbook(
         *("bridge", "--exchange", "http://127.0.0.1:1", "--key-file", str(bridge.path))
     )
     output, _ = process.communicate(timeout=60)

@@ -4,14 +4,11 @@ A real process on real files and a real chain. Each round kills the teller at a 
 the story and tells it again on the same directory; then journal, chain and shop are audited.
 """
 
-import os
 import random
 import signal
 import subprocess
-import sys
 import time
 from collections import Counter
-from pathlib import Path
 
 import pytest
 
@@ -20,9 +17,8 @@ from engine.journal import DirectoryStorage, Journal
 from engine.sequencer.sequencer import Sequencer
 from engine.types import Limits
 from settlement.protocol.evidence import DepositEvidence, SignedOrder, decode
+from tests.processes import Tillbook
 
-ROOT = Path(__file__).parents[2]
-TELL = "import sys; from gateway.cli.main import main; sys.argv[0] = 'tillbook'; main()"
 STORY_SECONDS_MAX = 120
 ROUNDS = 7
 """Of a story of a few seconds, two processes each. ``tests/sim`` kills at every seam there is."""
@@ -32,19 +28,12 @@ SEED = 20261123
 
 def tell(directory, kill_after=None):
     """Tell the story; return (exit code, output). Kill it ``kill_after`` seconds from its start."""
-    with subprocess.Popen(
-        [sys.executable, "-c", TELL, "demo", "--data", str(directory)],
-        cwd=ROOT,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        env={**os.environ, "COLUMNS": "200"},
-    ) as teller:
-        try:
-            output, _ = teller.communicate(timeout=kill_after or STORY_SECONDS_MAX)
-        except subprocess.TimeoutExpired:
-            teller.send_signal(signal.SIGKILL)
-            output, _ = teller.communicate()
+    teller = Tillbook("demo", "--data", str(directory))
+    try:
+        output, _ = teller.communicate(timeout=kill_after or STORY_SECONDS_MAX)
+    except subprocess.TimeoutExpired:
+        teller.kill()
+        output, _ = teller.communicate()
     return teller.returncode, output
 
 

@@ -11,6 +11,8 @@ from threading import Event
 
 import orjson
 
+from tests.processes import Tillbook
+
 ROOT = Path(__file__).parents[2]
 RUN = "import sys; from gateway.cli.main import main; sys.argv[0] = 'tillbook'; main()"
 POLLS_MAX = 1_200
@@ -46,19 +48,28 @@ def until(what, is_so):
     raise AssertionError(f"waited long enough, and not: {what}")
 
 
-def begun(directory, port, chain="eth-tester", options=(), demo_trades=0):
+def options_of(directory, port, chain="eth-tester", options=(), demo_trades=0):
+    return (
+        *("run", "--data", str(directory), "--chain", chain, "--port", str(port)),
+        *("--demo-trades", str(demo_trades), *options),
+    )
+
+
+def begun(*arguments):
+    """Start as a user does, from nothing."""
     return subprocess.Popen(
-        [
-            *(sys.executable, "-c", RUN, "run", "--data", str(directory)),
-            *("--chain", chain, "--port", str(port)),
-            *("--demo-trades", str(demo_trades), *options),
-        ],
+        [sys.executable, "-c", RUN, *options_of(*arguments)],
         cwd=ROOT,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
         env={**os.environ, "COLUMNS": "200"},
     )
+
+
+def forked(*arguments):
+    """Start with everything imported."""
+    return Tillbook(*options_of(*arguments))
 
 
 def ended(directory):
@@ -71,14 +82,14 @@ def ended(directory):
 class Running:
     """A ``tillbook run`` in a process of its own; ``lines`` is what it prints."""
 
-    def __init__(self, directory, chain="eth-tester", more_options=(), demo_trades=0):
+    def __init__(self, directory, chain="eth-tester", more_options=(), demo_trades=0, start=forked):
         self.port, self.admin_port, self.directory = free_port(), free_port(), directory
         directory.mkdir(exist_ok=True)
         tokens = directory / "operators"
         tokens.write_text(f"# Who may do what he likes.\nalice {ADMIN_TOKEN}\n")
         options = ("--admin-tokens", str(tokens), "--admin-port", str(self.admin_port))
         options = (*options, *more_options)
-        self.process = begun(directory, self.port, chain, options, demo_trades)
+        self.process = start(directory, self.port, chain, options, demo_trades)
         until("both sides are quoted", self.is_quoted)
 
     def is_quoted(self):

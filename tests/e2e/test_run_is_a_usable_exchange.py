@@ -10,7 +10,7 @@ from sqlite3 import connect
 import orjson
 import pytest
 
-from tests.e2e.running import Running, ask, ended, until
+from tests.e2e.running import Running, ask, begun, ended, until
 
 
 def rpc(port, body, headers=None):
@@ -24,7 +24,7 @@ def running(tmp_path):
     started = []
 
     def start(chain="eth-tester"):
-        started.append(Running(tmp_path, chain))
+        started.append(Running(tmp_path, chain, start=begun))
         return started[-1]
 
     yield start

@@ -3,17 +3,14 @@
 A real process, started as a user starts it, on the embedded chain.
 """
 
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
 from tests.conftest import LOSSES, RECORDING
+from tests.processes import Tillbook
 
 ROOT = Path(__file__).parents[2]
-TELL = "import sys; from gateway.cli.main import main; sys.argv[0] = 'tillbook'; main()"
 RECORDED = ROOT.parent.joinpath("shared", "data", "lobster")
 STORY_SECONDS_MAX = 120
 RECORDED_MESSAGES = 300
@@ -44,20 +41,12 @@ TAPE = """\
 
 def tell(directory, tape, messages=2_000, chain="eth-tester"):
     """Run ``tillbook demo --tape``; return (exit code, what it said)."""
-    told = subprocess.run(
-        [
-            *(sys.executable, "-c", TELL, "demo", "--data", str(directory)),
-            *("--chain", chain, "--tape", str(tape), "--messages", str(messages)),
-        ],
-        cwd=ROOT,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        timeout=STORY_SECONDS_MAX,
-        check=False,
-        env={**os.environ, "COLUMNS": "200"},
+    told = Tillbook(
+        *("demo", "--data", str(directory), "--chain", chain),
+        *("--tape", str(tape), "--messages", str(messages)),
     )
-    return told.returncode, told.stdout
+    output, _ = told.communicate(timeout=STORY_SECONDS_MAX)
+    return told.returncode, output
 
 
 def test_a_small_tape_is_played_twice_and_the_story_ends_equal(tmp_path):

@@ -40,6 +40,7 @@ def gate_of(world, url=URL, budgets=PLENTY):
         now_ns=world.clock,
         proofs=Work(),
         reads=Work(),
+        wallets=Work(),
     )
 
 

@@ -8,7 +8,7 @@ import uvicorn
 from fastapi import FastAPI
 
 from gateway.api.greenfield.mount import greenfield_router
-from gateway.api.v1.shops import SHOP_BUDGETS, merchants_router
+from gateway.api.v1.shops import merchants_router
 from gateway.http.clients import Clients
 from gateway.http.problems import answer_of
 from gateway.pages.checkout import checkout_router, new_prices_of
@@ -16,6 +16,7 @@ from gateway.pages.checkout_looks import StreamBounds
 from gateway.pages.checkout_view import CheckoutPage, PageFacts
 from gateway.pages.claim_page import claim_router
 from gateway.pages.pos import PRESS_BUDGETS, pos_router
+from gateway.trading.budgets import SHOP_BUDGETS, ShopLimits
 from gateway.trading.rejection import Rejection
 from settlement.protocol.payer_roads import Vault
 from tests.merchants.fixtures import DOMAIN
@@ -35,9 +36,9 @@ def site(
     presses=PRESS_BUDGETS,
 ):
     """Return an app with the merchants' routes alone; its pages are drawn anew for each look."""
-    app = FastAPI()
+    app, limits = FastAPI(), ShopLimits(budgets)
     app.include_router(
-        merchants_router(venue.merchants, DOMAIN, OPERATOR_TOKEN, public_url, budgets=budgets)
+        merchants_router(venue.merchants, DOMAIN, OPERATOR_TOKEN, public_url, limits=limits)
     )
     facts = PageFacts(
         "Tillbook devnet",
@@ -56,7 +57,7 @@ def site(
         fresh_seconds=fresh_seconds,
     )
     app.include_router(checkout)
-    app.include_router(greenfield_router(venue.merchants, "http://shop.test", budgets=budgets))
+    app.include_router(greenfield_router(venue.merchants, "http://shop.test", limits=limits))
     app.include_router(pos_router(venue.merchants, pages, Clients(), budgets=presses))
     app.include_router(claim_router(venue.merchants.refunding.refunds, "Tillbook devnet"))
 

@@ -13,7 +13,7 @@ from gateway.api.greenfield.mount import greenfield_router
 from gateway.http.problems import answer_of
 from gateway.pages.authorize import authorize_router
 from gateway.trading.rejection import Rejection
-from merchants.stores.applications import FORMER_NS, origin_of
+from merchants.stores.applications import FORMER_S, origin_of
 from merchants.stores.scopes import CREATE_INVOICES, MODIFY_SETTINGS, VIEW_INVOICES
 from tests.merchants.fixtures import World
 from tests.merchants.people_site import URL, Browser, make_store, people_site
@@ -215,7 +215,7 @@ def test_the_same_application_gets_a_new_key_and_the_former_ends_a_day_later(
     first = authorize(owner, store).json()["api_key"]
     second = authorize(owner, store, scopes=[MODIFY_SETTINGS]).json()["api_key"]
     assert may(app, first) is not None, "the new one may not have arrived"
-    world.now_ns += FORMER_NS
+    world.now_ns += FORMER_S * 10**9
     assert may(app, first) is None
     assert MODIFY_SETTINGS + f":{store}" in may(app, second)
 
@@ -229,7 +229,7 @@ def test_another_application_or_place_ends_nobodys_key(app, world, owner, store)
         {"redirect": ""},
     ):
         assert authorize(owner, store, **changes).status_code == 201
-    world.now_ns += FORMER_NS
+    world.now_ns += FORMER_S * 10**9
     assert may(app, first) is not None
 
 

@@ -7,9 +7,12 @@ from starlette.testclient import TestClient
 
 from gateway.api.v1.openapi import schema_of
 from gateway.trading.budgets import ShopBudgets
+from merchants.records.exception_policies import ExceptionAction
+from merchants.sales.exceptions import ExceptionRequest
 from merchants.stores.scopes import (
     CREATE_INVOICES,
     INCLUDED,
+    MANAGE_PAYOUTS,
     MODIFY_SETTINGS,
     MODIFY_WEBHOOKS,
     UNRESTRICTED,
@@ -19,6 +22,7 @@ from merchants.stores.scopes import (
 )
 from tests.merchants.fixtures import World
 from tests.merchants.site import OPERATOR_TOKEN, site
+from tests.merchants.test_a_shop_is_closed import pay
 from tests.merchants.test_shops_over_rest import NEW_STORE, bearer
 
 DAY_S = 86_400
@@ -212,3 +216,37 @@ def test_each_key_has_a_budget_of_its_own_and_a_store_one_for_invoices(world):
     spent = client.get(shop[0], headers=making)
     assert (spent.status_code, spent.json()["budget"]) == (429, "shop-key")
     assert int(spent.headers["retry-after"]) >= 1
+
+
+def test_a_wrong_key_counts_for_all_dialects_together(world):
+    client = TestClient(site(world.venue, budgets=ShopBudgets(wrong_keys_per_address=3)))
+    doors = ("/v1/invoices", "/api/v1/stores", "/v1/events", "/api/v1/server/info", "/v1/refunds")
+    said = [client.get(door, headers=bearer("tbk_no")).status_code for door in doors]
+    assert said == [401, 401, 401, 429, 429]
+
+
+def test_who_may_only_look_sees_no_link_that_claims_a_refund(world):
+    client = TestClient(site(world.venue))
+    store = world.venue.approved_store()
+    policies = world.venue.merchants.exception_policies
+    policies.change(store.store_id, ExceptionRequest(late=ExceptionAction.RETURN))
+    invoice = world.venue.invoice(store)
+    world.pass_time(1000)
+    world.venue.tick()
+    pay(world, invoice)
+    shop = f"/v1/stores/{store.store_id}", bearer(store.api_key)
+    (refund,) = client.get("/v1/refunds", headers=shop[1]).json()["refunds"]
+    claim = refund["claim_url"].rpartition("=")[2]
+    looks = (
+        "/v1/refunds",
+        f"/v1/refunds/{refund['id']}",
+        "/api/v1/pull-payments",
+        f"/api/v1/stores/{store.store_id}/pull-payments",
+        f"/api/v1/stores/{store.store_id}/payouts",
+    )
+    reader = key(client, shop, VIEW_SETTINGS)
+    payer = key(client, shop, VIEW_SETTINGS, MANAGE_PAYOUTS)
+    for look in looks:
+        seen = client.get(look, headers=reader)
+        assert seen.status_code == 200 and claim not in seen.text, look
+    assert all(claim in client.get(look, headers=payer).text for look in looks[:4])

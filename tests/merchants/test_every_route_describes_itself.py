@@ -202,6 +202,9 @@ def decide(both, headers):
     exceptions = "/v1/stores/{store_id}/exception-policies"
     both("PUT", exceptions, headers, json={"over": "return"})
     both("GET", exceptions, headers)
+    embedding = "/v1/stores/{store_id}/embedding"
+    both("PUT", embedding, headers, json={"origins": ["https://shop.example"]})
+    both("GET", embedding, headers)
 
 
 def sell_from_links(both, ask, headers):

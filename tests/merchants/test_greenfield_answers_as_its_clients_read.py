@@ -205,6 +205,19 @@ def test_a_store_is_changed_as_its_clients_do_by_sending_it_all_back(store, ask)
     assert ask("POST", "/stores", 403, json={"name": "Another"})["code"] == "missing-permission"
 
 
+def test_a_store_is_deleted_once_nothing_is_under_way(world, store, ask):
+    place = f"/stores/{store.store_id}"
+    new_invoice(ask, store)
+    assert ask("DELETE", place, 409)["code"] == "invalid-state"
+    world.pass_time(901)
+    world.venue.tick()
+    scopes = ["btcpay.store.canmodifystoresettings"]
+    manager = Asking(world, ask("POST", "/api-keys", json={"permissions": scopes})["apiKey"])
+    assert manager("DELETE", place, 403)["missingPermission"] == "tillbook.store.canclose"
+    assert ask("DELETE", place) == {}
+    assert ask("GET", place, 401)["code"] == "unauthenticated", "its keys work no more"
+
+
 @pytest.mark.parametrize("prefix", ["/stores/{s}", ""], ids=["long path", "short path"])
 def test_what_a_refund_would_come_to_is_told_before_it_is_opened(world, store, ask, prefix):
     prefix = prefix.format(s=store.store_id)

@@ -178,6 +178,7 @@ def test_another_stores_owner_is_asked_to_confirm_nothing(story: Story) -> None:
             "label": "mine",
             "url": "https://shop.example/hook",
             "variant": "rate_then",
+            "origins": ["https://shop.example"],
             "revision": 0,
             **dict.fromkeys(("key_id", "invoice_id", "refund_id"), "mine"),
             **dict.fromkeys(("application", "identifier"), "mine"),

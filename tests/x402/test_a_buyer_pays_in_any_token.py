@@ -5,6 +5,10 @@ A real exchange in a process of its own; the seller's application and the buyer 
 
 import asyncio
 import base64
+import os
+import shutil
+import subprocess
+from pathlib import Path
 
 import httpx
 import orjson
@@ -21,13 +25,23 @@ from x402.schemas import PaymentPayload, PaymentRequired, PaymentRequirements
 from gateway.sandbox.wallet import Wallet
 from settlement.chain.dev.devchain import dev_secret
 from settlement.chain.signer import SecretSigner, Transaction
+from settlement.contracts import build_artifacts
 from settlement.protocol.abi import encode_call
 from settlement.protocol.eip712 import Domain
 from tests.e2e.running import Running, ask, until
+from tests.merchants.site import served
 
 NETWORK = "eip155:31337"
 SELLER, BUYER = dev_secret(4), dev_secret(6)
+MODULES = build_artifacts.HERE / "node_modules"
+SCRIPT = Path(__file__).with_name("npm_packages.cjs")
 PRICE = Price("5", ("TOKEN", "USD"))
+
+
+needs_npm = pytest.mark.skipif(
+    shutil.which("node") is None or not (MODULES / "@x402" / "fetch").is_dir(),
+    reason="needs node and x402's packages from npm (see settlement/contracts/package.json)",
+)
 
 
 class Shop:
@@ -265,3 +279,53 @@ def test_an_invoice_is_paid_by_one_buyer_only(shop):
     assert first["success"], first
     assert not second["success"] and second["errorReason"] == "invoice_is_paid_by_another"
     shop.asked("POST", "/x402/settle", bodies[0], "nobody's key", 401)
+
+
+@needs_npm
+@pytest.mark.node
+@pytest.mark.parametrize("way", ["fetch", "axios"])
+def test_the_npm_packages_buy_behind_our_paywall(shop, way):
+    before = shop.served
+    with served(shop.paywall()) as url:
+        paid = npm(way, shop, url=f"{url}/report")
+    assert (paid["status"], paid["body"]) == (200, "the report")
+    assert paid["settled"]["success"] and paid["settled"]["network"] == NETWORK
+    assert len(paid["settled"]["transaction"]) == 66
+    assert shop.served == before + 1
+
+
+@needs_npm
+@pytest.mark.node
+def test_the_npm_express_middleware_sells_through_our_facilitator(shop):
+    sold = npm("express", shop)
+    assert (sold["unpaid"], sold["status"], sold["body"]) == (402, 200, "the report")
+    paid = sold["settled"]
+    assert paid["success"]
+    until("its invoice is paid by that transaction", lambda: paid_by(shop, paid["transaction"]))
+
+
+def paid_by(shop, transaction):
+    """Return whether the seller's newest invoice was paid by a transaction."""
+    newest = shop.invoices()[0]["id"]
+    invoice = shop.asked("GET", f"/v1/invoices/{newest}", None, shop.key, 200)
+    return [payment["tx_hash"] for payment in invoice["payments"]] == [transaction]
+
+
+def npm(way, shop, **more):
+    """Return what an unmodified package of npm's made of it."""
+    given = {
+        "secret": "0x" + BUYER.hex(),
+        "network": NETWORK,
+        "facilitator": shop.url,
+        "key": shop.key,
+        **more,
+    }
+    done = subprocess.run(
+        [shutil.which("node"), str(SCRIPT), way, orjson.dumps(given).decode()],
+        capture_output=True,
+        env=os.environ | {"NODE_PATH": str(MODULES)},
+        timeout=90,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr.decode()
+    return orjson.loads(done.stdout)

@@ -9,7 +9,7 @@ from gateway.api.x402.facilitator import Facilitator
 from gateway.api.x402.routes import X402Routes
 from gateway.http.clients import Clients
 from gateway.http.problems import answer_of
-from gateway.trading.budgets import ShopBudgets
+from gateway.trading.budgets import ShopBudgets, ShopLimits
 from gateway.trading.rejection import Rejection
 from tests.merchants.fixtures import World
 
@@ -26,7 +26,7 @@ def site_of(world):
     venue, app = world.venue, FastAPI()
     facilitator = Facilitator(venue.catalog, None, None, 31337, world.clock)
     budgets = ShopBudgets(wrong_keys_per_address=WRONG_MAX)
-    routes = X402Routes(venue.merchants, venue.catalog, facilitator, Clients(), budgets)
+    routes = X402Routes(venue.merchants, venue.catalog, facilitator, Clients(), ShopLimits(budgets))
     app.include_router(routes.router)
 
     @app.exception_handler(Rejection)

@@ -26,6 +26,7 @@ CODES: Final[Mapping[Outcome, str]] = {
     Outcome.CANNOT_SELL: "no-payment-method",
     Outcome.UNKNOWN_TOKEN: "unknown-payment-method",
     Outcome.INVOICE_CLOSED: "invalid-state",
+    Outcome.MORE_REMAINS: "invalid-state",
     Outcome.BAD_RECEIVER: "destination-invalid",
     Outcome.BELOW_LEAST_WITHDRAWAL: "amount-too-small",
     Outcome.AMOUNT_OUT_OF_RANGE: "amount-invalid",

@@ -1,18 +1,14 @@
 """What is served to BTCPay's clients?"""
 
-from typing import Final
-
 from fastapi import APIRouter, Depends
 
 from gateway.api.greenfield import invoices, refunds, stores, webhooks
 from gateway.api.greenfield.doors import Greenfield
 from gateway.api.shop_readers import Readers
 from gateway.http.clients import Clients
-from gateway.trading.budgets import ShopBudgets, ShopLimits
+from gateway.trading.budgets import SHOP_BUDGETS, ShopLimits
 from merchants.service import Merchants
 from merchants.webhooks.greenfield_words import NETWORK
-
-BUDGETS: Final = ShopBudgets()
 
 
 def greenfield_router(
@@ -21,14 +17,13 @@ def greenfield_router(
     *,
     network: str = NETWORK,
     clients: Clients | None = None,
-    budgets: ShopBudgets = BUDGETS,
+    limits: ShopLimits | None = None,
 ) -> APIRouter:
     """Return the dialect's routes. ``public_url`` is where customers reach us, without a slash at
     the end; ``network`` stands in ids of payment methods, ``clients`` knows the operator's
-    proxies."""
-    here = Greenfield(
-        merchants, public_url, network, Readers(), ShopLimits(budgets), clients or Clients()
-    )
+    proxies, ``limits`` are those of all dialects."""
+    limits = limits or ShopLimits(SHOP_BUDGETS)
+    here = Greenfield(merchants, public_url, network, Readers(), limits, clients or Clients())
     mounted = APIRouter(dependencies=[Depends(here.known)])
     for part in (invoices, refunds, stores, webhooks):
         mounted.include_router(part.router)

@@ -37,6 +37,7 @@ from merchants.stores.scopes import (
     VIEW_INVOICES,
     VIEW_PAYOUTS,
     VIEW_PULL_PAYMENTS,
+    sees_claims,
 )
 
 VARIANTS: Final = {
@@ -88,13 +89,21 @@ class MarkPayout(msgspec.Struct):
 router = new_router()
 
 
-def _pull_payment(here: Greenfield, refund: RefundDocument) -> Shape:
-    key = here.merchants.refunding.refunds.claim_key(refund.id)
+def _pull_payment(here: Greenfield, refund: RefundDocument, holder: Holder | None = None) -> Shape:
+    key = _claim_key(here, refund, holder)
     return pull_payment_shape(refund, key, here.public_url)
 
 
-def _payout(here: Greenfield, refund: RefundDocument) -> Shape:
-    key = here.merchants.refunding.refunds.claim_key(refund.id)
+def _claim_key(here: Greenfield, refund: RefundDocument, holder: Holder | None) -> str:
+    """Return the key of a refund's link, for who has it already, opens refunds or pays them; empty
+    for a ``holder`` who may only look."""
+    if holder is not None and not sees_claims(holder.scopes):
+        return ""
+    return here.merchants.refunding.refunds.claim_key(refund.id)
+
+
+def _payout(here: Greenfield, refund: RefundDocument, holder: Holder | None = None) -> Shape:
+    key = _claim_key(here, refund, holder)
     return payout_shape(refund, key, here.network)
 
 
@@ -170,7 +179,7 @@ async def list_pull_payments(
     """Return the newest refunds as pull payments, 25 at most."""
     found = await here.readers.ask(here.merchants.reader.list_refunds, holder.store.id)
     shown = [
-        _pull_payment(here, one)
+        _pull_payment(here, one, holder)
         for one in found or ()
         if include_archived or one.status is not RefundState.CANCELLED
     ]
@@ -271,7 +280,7 @@ async def list_payouts(
     limit = REFUNDS_SHOWN
     found = await here.readers.ask(here.merchants.reader.list_refunds, holder.store.id, limit=limit)
     shown = [
-        _payout(here, one)
+        _payout(here, one, holder)
         for one in found or ()
         if one.receiver is not None
         and (include_cancelled or one.status is not RefundState.CANCELLED)
@@ -287,7 +296,7 @@ async def read_payout(
     found = await here.readers.ask(here.merchants.reader.refund, holder.store.id, payout_id)
     if found is None or found.receiver is None:
         raise NotThere("payout")
-    return json_answer(_payout(here, found))
+    return json_answer(_payout(here, found, holder))
 
 
 @on_both(router, "POST", "/payouts/{payout_id}")

@@ -139,16 +139,16 @@ def _payment(payment: PaymentDocument, invoice: InvoiceDocument) -> Shape:
 
 def pull_payment_shape(refund: RefundDocument, key: str, public_url: str) -> Shape:
     """Return a refund as the pull payment that it is. Its id carries the ``key`` of its link: who
-    knows one of theirs may claim it, and so it is here."""
+    knows one of theirs may claim it, and so it is here. Who may only look gets none."""
     return {
-        "id": f"{refund.id}.{key}",
+        "id": f"{refund.id}.{key}" if key else refund.id,
         "name": f"Refund {refund.invoice_id}",
         "description": refund.reason,
         "currency": refund.token,
         "amount": refund.amount,
         "autoApproveClaims": refund.status is not RefundState.AWAITING_APPROVAL,
         "archived": refund.status is RefundState.CANCELLED,
-        "viewLink": f"{public_url}/claim/{refund.id}?key={key}",
+        "viewLink": f"{public_url}/claim/{refund.id}?key={key}" if key else public_url,
         "startsAt": refund.created_at,
         "expiresAt": refund.claim_until,
         "period": None,
@@ -179,7 +179,7 @@ def payout_shape(refund: RefundDocument, key: str, network: str) -> Shape:
     return {
         "id": refund.id,
         "revision": refund.revision,
-        "pullPaymentId": f"{refund.id}.{key}",
+        "pullPaymentId": f"{refund.id}.{key}" if key else refund.id,
         "date": refund.created_at,
         "destination": refund.receiver,
         "originalCurrency": refund.token,

@@ -27,7 +27,7 @@ from merchants.stores.bounds import (
     NAME_CHARS_MAX,
     TOLERANCE_PPM_MAX,
 )
-from merchants.stores.scopes import MODIFY_SETTINGS, VIEW_SETTINGS
+from merchants.stores.scopes import CLOSE_STORE, MODIFY_SETTINGS, VIEW_SETTINGS
 from merchants.stores.stores import StoreChange
 
 SPOKEN: Final = "2.0.0"
@@ -40,6 +40,7 @@ NO_RAW: Final = msgspec.Raw(b"")
 
 Id = Annotated[str, Path(max_length=64)]
 Settles = Annotated[Holder, Depends(holding(VIEW_SETTINGS))]
+Closes = Annotated[Holder, Depends(holding(CLOSE_STORE))]
 Changes = Annotated[Holder, Depends(holding(MODIFY_SETTINGS))]
 
 
@@ -162,6 +163,14 @@ async def update_store(
     here.limits.keeps(holder.store.id)
     store = accepted(here.merchants.stores.change(holder.store.id, change))
     return json_answer(_store(here, holder._replace(store=store)))
+
+
+@router.delete("/stores/{store_id}")
+async def delete_store(here: Here, holder: Closes) -> Response:
+    """Close the store: it sells nothing more, its books stay. Refused while money is under way."""
+    here.limits.keeps(holder.store.id)
+    accepted(here.merchants.closing.close(holder))
+    return json_answer({})
 
 
 def _share(raw: msgspec.Raw) -> int | None:

@@ -40,6 +40,14 @@ Hash = Annotated[
     str,
     Meta(pattern="^0x[0-9a-fA-F]{64}" + END, max_length=66, description="32 bytes, 0x-hex"),
 ]
+WalletSignature = Annotated[
+    str,
+    Meta(
+        pattern="^0x([0-9a-fA-F]{2}){65,2048}" + END,
+        max_length=4_098,
+        description="r, s, v: 65 bytes, 0x-hex; what a contract takes (ERC-1271) up to 2,048 bytes",
+    ),
+]
 Signature = Annotated[
     str,
     Meta(

@@ -4,7 +4,7 @@ from typing import Annotated
 
 import msgspec
 
-from gateway.api.v1.encoding import Digits, Signature
+from gateway.api.v1.encoding import Digits, WalletSignature
 from merchants.stores.grants import KEY_LIFETIME_S
 from merchants.stores.typed import TypedMessage
 
@@ -32,7 +32,7 @@ class AskGrant(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
 class ApproveGrant(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
     """The wallet's signature over the grant: r, s, v as hex."""
 
-    signature: Signature
+    signature: WalletSignature
 
 
 class TakeBackGrant(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
@@ -40,7 +40,7 @@ class TakeBackGrant(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
     never approved needs neither."""
 
     nonce: Digits = "0"
-    signature: Signature = "0x" + "0" * 130
+    signature: WalletSignature = "0x" + "0" * 130
 
 
 class GrantReply(msgspec.Struct, frozen=True):

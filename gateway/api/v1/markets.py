@@ -12,6 +12,7 @@ from gateway.api.v1.encoding import ADDRESS_PATTERN, address, decimal_text, hexe
 from gateway.api.v1.openapi import Answer, documented
 from gateway.api.v1.orders import domain_row
 from gateway.api.v1.written_feeds import token_row
+from gateway.trading.budgets import SHOP_BUDGETS
 from gateway.views.order_history import ENDED_MAX
 from settlement.orders.admission import EXPIRY_MAX_S
 from settlement.orders.first_answers import AGAIN_NS, ANSWERS_MAX
@@ -74,6 +75,7 @@ async def read_config(services: Here) -> Answer:
         time_ns=str(exchange.now_ns()),
         version=services.version,
         budgets=services.limits.budgets._asdict(),
+        shop_budgets=SHOP_BUDGETS._asdict(),
         limits={
             "expiry_max_seconds": EXPIRY_MAX_S,
             "fills_max": FILLS_MAX,

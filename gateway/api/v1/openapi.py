@@ -14,6 +14,7 @@ from starlette.responses import Response
 
 from gateway.api.v1 import (
     application_schemas,
+    embedding_schemas,
     exception_policy_schemas,
     grant_schemas,
     key_schemas,
@@ -41,6 +42,7 @@ SCHEMAS: Final = (
     shop_schemas,
     grant_schemas,
     policy_schemas,
+    embedding_schemas,
     exception_policy_schemas,
     shop_key_schemas,
     application_schemas,

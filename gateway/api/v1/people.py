@@ -124,7 +124,7 @@ async def sign_in_wallet(
         raise Rejection(Outcome.NOT_AUTHENTICATED, f"the message's URI is not {site.origin}{PATH}")
     digest = personal_digest(body.message)
     signer = await gate.proofs.ask(recover, digest, unhex(body.signature))
-    if signer != said.address:
+    if signer != said.address and not await _vouched(gate, said.address, digest, body):
         gate.people.guesses.failed(network)
         raise Rejection(Outcome.BAD_SIGNATURE, "another key signed it, or another message")
     gate.nonces.use(said.nonce)  # Last: nobody uses up what another has signed.
@@ -132,6 +132,16 @@ async def sign_in_wallet(
         gate.people.sign_in_wallet(said.address, body.invitation, gate.origin_of(request))
     )
     return _signed_in(gate, opened)
+
+
+async def _vouched(gate: Gate, wallet: bytes, digest: bytes, body: WalletSignIn) -> bool:
+    """Return whether a wallet that is a contract stands behind a sign-in. A stranger's, whom it
+    would not let in, is not asked."""
+    people = gate.people
+    if not await gate.reads.ask(people.may_sign_in, wallet, body.invitation):
+        return False
+    signature = unhex(body.signature)
+    return await gate.wallets.ask(people.signers.ask, wallet, digest, signature) is not None
 
 
 @router.post(

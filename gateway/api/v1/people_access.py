@@ -80,6 +80,8 @@ class Gate(NamedTuple):
     now_ns: Callable[[], int]
     proofs: Work
     reads: Work
+    wallets: Work
+    """Where wallets that are contracts are asked: a node that is slow holds up nobody else."""
 
     async def known(self, request: Request) -> None:
         """Let the routes of ``request`` find us; a dependency of the router."""

@@ -8,7 +8,8 @@ from typing import Annotated, Any, Final
 import msgspec
 
 from gateway.api.v1.application_schemas import AuthorizeApplication
-from gateway.api.v1.encoding import END, Address, Signature
+from gateway.api.v1.embedding_schemas import EmbeddingBody
+from gateway.api.v1.encoding import END, Address, WalletSignature
 from gateway.api.v1.exception_policy_schemas import ExceptionPoliciesBody
 from gateway.api.v1.policy_schemas import ConversionPolicyBody
 from gateway.api.v1.refund_schemas import ApproveRefund, CreateRefund, MarkRefundPaid
@@ -52,7 +53,7 @@ class WalletSignIn(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
     """A message of EIP-4361 and the wallet's signature; an invitation's token, if there is one."""
 
     message: Annotated[str, msgspec.Meta(max_length=MESSAGE_CHARS_MAX)]
-    signature: Signature
+    signature: WalletSignature
     invitation: Token = ""
 
 
@@ -170,7 +171,7 @@ class AnswerStepUp(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
 
     passkey: PasskeyAnswer | None = None
     code: Code = ""
-    signature: Signature | None = None
+    signature: WalletSignature | None = None
 
 
 class StepUpGranted(msgspec.Struct, frozen=True):
@@ -382,6 +383,7 @@ PARAMETERS: Final[dict[str, type[msgspec.Struct]]] = {
     "api-key.authorize": AuthorizeApplication,
     "policy.change": ConversionPolicyBody,
     "exceptions.change": ExceptionPoliciesBody,
+    "embedding.change": EmbeddingBody,
     "api-key.rotate": KeyRotation,
     "webhook-secret.rotate": NamedEndpoint,
     "webhook.create": CreateWebhook,

@@ -43,6 +43,7 @@ CHANGES: Final[Mapping[tuple[str, str], str]] = MappingProxyType(
         ("DELETE", _STORE): "store.close",
         ("PUT", f"{_STORE}/conversion-policy"): "policy.change",
         ("PUT", f"{_STORE}/exception-policies"): "exceptions.change",
+        ("PUT", f"{_STORE}/embedding"): "embedding.change",
         ("POST", f"{_STORE}/api-keys"): "api-key.create",
         ("POST", f"{_STORE}/api-keys/{{key_id}}/rotation"): "api-key.rotate",
         ("DELETE", f"{_STORE}/api-keys/{{key_id}}"): "",

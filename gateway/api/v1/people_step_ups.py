@@ -34,8 +34,9 @@ from gateway.http.body import DECODE_ERRORS, body_of, malformed
 from gateway.trading.rejection import Rejection
 from merchants.people.passkeys import encoded
 from merchants.people.people import Answer as Given
-from merchants.people.step_ups import ACTIONS, TOTP, Action
+from merchants.people.step_ups import ACTIONS, TOTP, WALLET, Action
 from settlement.protocol.checksum import checksum_address
+from settlement.protocol.siwe import personal_digest
 
 FIND = (400, 401, 403, 404, 413, 429, 503)
 
@@ -115,7 +116,11 @@ async def answer(
     if TOTP in asked.needs:
         gate.hold_up(gate.people.code_guesses.wait_s(person.user_id))
     signature = b"" if body.signature is None else unhex(body.signature)
-    given = Given(body.passkey, body.code, signature)
+    vouched = None
+    if WALLET in asked.needs and asked.wallet is not None and signature:
+        digest = personal_digest(asked.message)
+        vouched = await gate.wallets.ask(gate.people.signers.ask, asked.wallet, digest, signature)
+    given = Given(body.passkey, body.code, signature, vouched)
     answered = await gate.proofs.ask(
         gate.people.proven_answer, person, asked, given, gate.site_of(request)
     )

@@ -60,9 +60,10 @@ class CreateRefundKey(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
 
 
 class RefundReply(RefundDocument, frozen=True):
-    """A refund and the link to send its customer to: whoever has it says where the money goes."""
+    """A refund and the link to send its customer to: whoever has it says where the money goes. So
+    it is null for who may only look."""
 
-    claim_url: str
+    claim_url: str | None
 
 
 class RefundsReply(msgspec.Struct, frozen=True):

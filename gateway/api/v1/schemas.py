@@ -237,6 +237,10 @@ class Config(msgspec.Struct, frozen=True):
     time_ns: str
     version: str
     budgets: dict[str, int]
+    shop_budgets: dict[str, int]
+    """Of shops, through all dialects together: so many in a minute, and of ``kept_per_store`` in a
+    day."""
+
     limits: dict[str, int]
 
 

@@ -13,7 +13,7 @@ from gateway.api.budget_headers import note
 from gateway.api.key_holders import api_key_of, holder_of_key
 from gateway.api.shop_readers import Readers
 from gateway.api.v1.login import bearer_of, require_operator
-from gateway.api.v1.people_access import Gate, same_origin, signed_in
+from gateway.api.v1.people_access import Gate, Work, same_origin, signed_in
 from gateway.api.v1.people_shops import person_in_store
 from gateway.http.clients import Clients
 from gateway.trading.budgets import ShopLimits
@@ -46,6 +46,9 @@ class Shops(NamedTuple):
     readers: Readers
     limits: ShopLimits
     clients: Clients
+    wallets: Work
+    """Where wallets that are contracts are asked, over the chain."""
+
     gate: Gate | None = None
     """Where people sign in who may ask without an API key; None: they may not."""
 

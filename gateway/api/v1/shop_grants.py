@@ -32,6 +32,7 @@ from merchants.records.grants import Grant
 from merchants.records.tables import Store
 from merchants.stores.grants import GrantHeld, GrantRequest, key_grant
 from merchants.stores.scopes import MODIFY_SETTINGS, VIEW_SETTINGS
+from merchants.stores.signers import Vouched
 from merchants.stores.typed import typed_grant, typed_revocation
 from settlement.protocol.checksum import checksum_address
 
@@ -107,9 +108,23 @@ async def approve(
     body: Annotated[ApproveGrant, Depends(body_of(ApproveGrant))],
 ) -> Response:
     """Take the wallet's signature over a grant; the contract gets it next."""
-    signature = unhex(body.signature)
-    approved = accepted(shops.merchants.grants.approve(store.id, grant_id, signature))
+    signature, grants = unhex(body.signature), shops.merchants.grants
+    vouched = await _vouched(shops, store, grant_id, signature)
+    approved = accepted(grants.approve(store.id, grant_id, signature, vouched))
     return Answer(_reply(shops, approved))
+
+
+async def _vouched(
+    shops: Shops, store: Store, grant_id: str, signature: bytes, nonce: int | None = None
+) -> Vouched | None:
+    """Return what the store's wallet, if it is a contract, stands behind: asked once for what is
+    kept, and so charged, for it is the operator's node that is asked."""
+    known = shops.merchants.grants.is_by_key
+    if await shops.readers.ask(known, store.id, grant_id, signature, nonce):
+        return None
+    shops.limits.keeps(store.id)
+    ask = shops.merchants.grants.vouched
+    return await shops.wallets.ask(ask, store.id, grant_id, signature, nonce)
 
 
 @router.delete(
@@ -131,7 +146,9 @@ async def take_back(
     """Take a session key back, by the wallet's signature: nothing more is sold with it from now on,
     and the contract hears of it next."""
     nonce, signature = uint64(body.nonce, "nonce"), unhex(body.signature)
-    gone = accepted(shops.merchants.grants.take_back(store.id, grant_id, nonce, signature))
+    vouched = await _vouched(shops, store, grant_id, signature, nonce)
+    grants = shops.merchants.grants
+    gone = accepted(grants.take_back(store.id, grant_id, nonce, signature, vouched))
     return Answer(_reply(shops, gone))
 
 

@@ -54,6 +54,7 @@ from merchants.stores.scopes import (
     MODIFY_SETTINGS,
     VIEW_PULL_PAYMENTS,
     VIEW_SETTINGS,
+    sees_claims,
 )
 from settlement.protocol.checksum import checksum_address
 
@@ -71,8 +72,15 @@ def claim_url(shops: Shops, refund_id: str) -> str:
 
 
 def _reply(shops: Shops, document: RefundDocument) -> RefundReply:
+    """Return a refund as who opens or pays it reads it."""
     fields = msgspec.structs.asdict(document)
     return RefundReply(**fields, claim_url=claim_url(shops, document.id))
+
+
+def _shown(shops: Shops, holder: Holder, document: RefundDocument) -> RefundReply:
+    """Return a refund as ``holder`` may read it."""
+    reply = _reply(shops, document)
+    return reply if sees_claims(holder.scopes) else msgspec.structs.replace(reply, claim_url=None)
 
 
 @router.post(
@@ -120,7 +128,7 @@ async def create_refund(
 )
 async def list_refunds(
     shops: Here,
-    store: Annotated[Store, Depends(having(VIEW_PULL_PAYMENTS))],
+    holder: Annotated[Holder, Depends(holding(VIEW_PULL_PAYMENTS))],
     invoice_id: Name = None,
     status: RefundState | None = None,
     before: Name = None,
@@ -131,12 +139,12 @@ async def list_refunds(
 
     def written() -> bytes | None:
         found = shops.merchants.reader.list_refunds(
-            store.id, invoice_id=invoice_id, state=status, before=before, limit=limit
+            holder.store.id, invoice_id=invoice_id, state=status, before=before, limit=limit
         )
         if found is None:
             return None
         following = found[-1].id if len(found) == limit else None
-        return encode(RefundsReply([_reply(shops, one) for one in found], following))
+        return encode(RefundsReply([_shown(shops, holder, one) for one in found], following))
 
     return written_reply(await shops.readers.ask(written))
 
@@ -146,17 +154,17 @@ async def list_refunds(
     openapi_extra=documented(RefundReply, rejections=FIND, proof="store", scope=VIEW_PULL_PAYMENTS),
 )
 async def read_refund(
-    shops: Here, store: Annotated[Store, Depends(having(VIEW_PULL_PAYMENTS))], refund_id: Id
+    shops: Here, holder: Annotated[Holder, Depends(holding(VIEW_PULL_PAYMENTS))], refund_id: Id
 ) -> Response:
     """Return one refund."""
-    return await _found(shops, store.id, refund_id)
+    return await _found(shops, holder, refund_id)
 
 
-async def _found(shops: Shops, store_id: str, refund_id: str) -> Response:
-    found = await shops.readers.ask(shops.merchants.reader.refund, store_id, refund_id)
+async def _found(shops: Shops, holder: Holder, refund_id: str) -> Response:
+    found = await shops.readers.ask(shops.merchants.reader.refund, holder.store.id, refund_id)
     if found is None:
         raise Rejection(Outcome.NOT_FOUND)
-    return Answer(_reply(shops, found))
+    return Answer(_shown(shops, holder, found))
 
 
 @router.post(
@@ -183,11 +191,11 @@ async def approve_refund(
     ),
 )
 async def cancel_refund(
-    shops: Here, store: Annotated[Store, Depends(having(ARCHIVE_PULL_PAYMENTS))], refund_id: Id
+    shops: Here, holder: Annotated[Holder, Depends(holding(ARCHIVE_PULL_PAYMENTS))], refund_id: Id
 ) -> Response:
     """Give a refund up; refused where it may be paid."""
-    cancelled = accepted(shops.merchants.refunding.refunds.cancel(store.id, refund_id))
-    return Answer(_reply(shops, cancelled))
+    cancelled = accepted(shops.merchants.refunding.refunds.cancel(holder.store.id, refund_id))
+    return Answer(_shown(shops, holder, cancelled))
 
 
 @router.post(
@@ -230,14 +238,14 @@ async def compose_withdrawal(
 )
 async def sign_withdrawal(
     shops: Here,
-    store: Annotated[Store, Depends(having(MANAGE_PAYOUTS))],
+    holder: Annotated[Holder, Depends(holding(MANAGE_PAYOUTS))],
     refund_id: Id,
     body: Annotated[SignRefund, Depends(body_of(SignRefund))],
 ) -> Response:
     """Take the wallet's signature over the withdrawal; it is sent next."""
     signature = unhex(body.signature)
-    accepted(shops.merchants.refunding.payouts.sign(store.id, refund_id, signature))
-    return await _found(shops, store.id, refund_id)
+    accepted(shops.merchants.refunding.payouts.sign(holder.store.id, refund_id, signature))
+    return await _found(shops, holder, refund_id)
 
 
 @router.post(

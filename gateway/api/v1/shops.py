@@ -13,6 +13,7 @@ from engine.types import MONEY_MAX, Outcome
 from gateway.api.budget_headers import note
 from gateway.api.shop_readers import Readers
 from gateway.api.v1 import (
+    embedding,
     exception_policies,
     policies,
     reports,
@@ -26,7 +27,7 @@ from gateway.api.v1 import (
 )
 from gateway.api.v1.encoding import address
 from gateway.api.v1.openapi import Answer, documented
-from gateway.api.v1.people_access import Gate
+from gateway.api.v1.people_access import Gate, Work
 from gateway.api.v1.shop_doors import (
     FIND,
     MAKE,
@@ -59,7 +60,7 @@ from gateway.api.v1.shop_schemas import (
 )
 from gateway.http.body import body_of
 from gateway.http.clients import Clients
-from gateway.trading.budgets import ShopBudgets, ShopLimits
+from gateway.trading.budgets import SHOP_BUDGETS, ShopLimits
 from gateway.trading.rejection import Rejection
 from merchants.documents.native import InvoiceDocument
 from merchants.documents.reader import INVOICES_MAX, PAGE_MAX
@@ -87,8 +88,6 @@ from settlement.protocol.checksum import checksum_address
 from settlement.protocol.eip712 import Domain
 
 METADATA_SIZE_MAX: Final = 4096
-SHOP_BUDGETS: Final = ShopBudgets()
-
 OwnSettings = Annotated[Store, Depends(having_own(VIEW_SETTINGS))]
 InvoicesSeen = Annotated[Store, Depends(having(VIEW_INVOICES))]
 InvoicesMade = Annotated[Store, Depends(having(CREATE_INVOICES))]
@@ -106,15 +105,16 @@ def merchants_router(
     gate: Gate | None = None,
     *,
     clients: Clients | None = None,
-    budgets: ShopBudgets = SHOP_BUDGETS,
+    limits: ShopLimits | None = None,
 ) -> APIRouter:
     """Return the shops' routes. ``public_url`` is where customers reach us, without a slash at
     the end; ``domain`` is what grants are signed for; ``gate`` knows who is signed in, ``clients``
-    the operator's proxies."""
+    the operator's proxies, ``limits`` are those of all dialects."""
     shops = Shops(
         *(merchants, domain, operator_token, public_url, Readers()),
-        ShopLimits(budgets),
+        limits or ShopLimits(SHOP_BUDGETS),
         clients or Clients(),
+        Work(),
         gate,
     )
     mounted = APIRouter(dependencies=[Depends(shops.known)])
@@ -122,6 +122,7 @@ def merchants_router(
     mounted.include_router(shop_grants.router)
     mounted.include_router(policies.router)
     mounted.include_router(exception_policies.router)
+    mounted.include_router(embedding.router)
     mounted.include_router(shop_keys.router)
     mounted.include_router(shop_applications.router)
     mounted.include_router(shop_webhooks.router)

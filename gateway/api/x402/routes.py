@@ -18,7 +18,7 @@ from gateway.api.x402.schemas import SCHEME, VERSION, Asked, MakeOffer, Offer, R
 from gateway.api.x402.threads import Late
 from gateway.http.body import body_of
 from gateway.http.clients import Clients
-from gateway.trading.budgets import ShopBudgets, ShopLimits
+from gateway.trading.budgets import ShopLimits
 from gateway.trading.rejection import Rejection
 from merchants.records import rejection
 from merchants.sales.asked import InvoiceRequest
@@ -42,13 +42,13 @@ class X402Routes:
         catalog: Catalog,
         facilitator: Facilitator,
         clients: Clients,
-        budgets: ShopBudgets,
+        limits: ShopLimits,
     ) -> None:
         self._merchants = merchants
         self._catalog = catalog
         self._facilitator = facilitator
         self._clients = clients
-        self._limits = ShopLimits(budgets)
+        self._limits = limits
         self._readers = Readers()
         self.router = APIRouter(prefix="/x402", tags=["x402"], include_in_schema=False)
         self.router.add_api_route("/supported", self.supported, methods=["GET"])

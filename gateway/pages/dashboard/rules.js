@@ -32,12 +32,30 @@ function chooser(name, words, prefix, chosen, options = {}) {
 
 export async function rules(context) {
   const { store, may } = context;
-  const [exceptions, selling, { markets }, { settle }] = await Promise.all([
-    get(exceptionPath(store)), get(`/v1/stores/${store.id}/conversion-policy`),
-    get("/v1/markets"), get(`/v1/stores/${store.id}`)]);
+  const at = `/v1/stores/${store.id}`;
+  const [exceptions, selling, { markets }, { settle }, { origins }] = await Promise.all([
+    get(exceptionPath(store)), get(`${at}/conversion-policy`), get("/v1/markets"), get(at),
+    get(`${at}/embedding`)]);
   const ours = markets.filter(({ quote }) => quote.symbol === settle);
   return [exceptionsCard(context, exceptions, may(SETTINGS)),
-    sellingCard(context, selling, may(SETTINGS), ours, settle)];
+    sellingCard(context, selling, may(SETTINGS), ours, settle),
+    embeddingCard(context, origins, may(SETTINGS))];
+}
+
+// The shop's own sites, a line each: on them the checkout may open over the page.
+function embeddingCard({ store, attempt, again, tell }, origins, mayChange) {
+  const lines = element("textarea", { name: "origins", rows: 3, spellcheck: false,
+    value: origins.join("\n"), placeholder: "https://shop.example", disabled: !mayChange });
+  const note = element("p", { className: "note" }, t("embedding_told"));
+  const fields = [field("embedding_origins", lines)];
+  if (!mayChange) return card("rules_embedding", note, ...fields);
+  return card("rules_embedding", note, form("save", fields, (given) => attempt(async () => {
+    const wanted = { origins: given.origins.split(/\s+/).filter(Boolean) };
+    const stepUp = await confirmed("embedding.change", store.id, wanted);
+    await ask("PUT", `/v1/stores/${store.id}/embedding`, wanted, stepUp);
+    await again();
+    tell(t("done"));
+  })));
 }
 
 function exceptionsCard({ store, attempt, again, tell }, now, mayChange) {

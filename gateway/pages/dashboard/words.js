@@ -40,6 +40,7 @@ const WORDS = {
   "action_webhook-secret.rotate": ["A new webhook secret", "更换 webhook 密钥"],
   "action_policy.change": ["Sell otherwise from now on", "更改兑换策略"],
   "action_exceptions.change": ["Other rules for late, short and excess payments", "更改异常付款处理方式"],
+  "action_embedding.change": ["Other sites that may show the checkout", "更改可嵌入收银台的网站"],
   "action_api-key.rotate": ["Replace an API key", "更换 API 密钥"],
   "action_webhook.create": ["A new place where the store is told", "新增 webhook 接收地址"],
   "action_webhook.change": ["Change where and of what the store is told", "更改 webhook 接收地址"],
@@ -62,6 +63,7 @@ const WORDS = {
   parameter_endpoint_id: ["Endpoint", "接收地址"],
   parameter_label: ["Label", "标签"],
   parameter_scopes: ["Permissions", "权限"],
+  parameter_origins: ["Sites", "网站"],
   parameter_key_id: ["Key", "密钥"],
   parameter_former_lifetime_s: ["The former key works on, in seconds", "旧密钥继续有效（秒）"],
   parameter_url: ["Address", "地址"],
@@ -179,6 +181,12 @@ const WORDS = {
   does_keep: ["keep it", "保留"],
   does_return: ["give it back", "退回"],
   does_requote: ["ask for the rest at a new price, once", "按新价格补收一次"],
+  rules_embedding: ["Your sites", "您的网站"],
+  embedding_told: [
+    "On these the checkout may open over the page (pay.js), on no others.",
+    "仅这些网站可在页面上方打开收银台（pay.js）。",
+  ],
+  embedding_origins: ["Origins, a line each", "来源（每行一个）"],
   rules_selling: ["When tokens are sold", "何时兑换代币"],
   selling_told: [
     "It holds for what comes from now on, and for what is gathered already.",

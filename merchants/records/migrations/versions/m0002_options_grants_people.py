@@ -21,6 +21,7 @@ released the revision is frozen: its tables are copied as ``first.py`` was, and 
 a file of its own.
 """
 
+from collections import Counter
 from typing import Final
 
 from alembic import op
@@ -75,6 +76,7 @@ def upgrade() -> None:
     _say_to_whom(connection)
     _move_endpoints(connection)
     _rebuild()
+    _count_open(connection)
 
 
 def _rebuild() -> None:
@@ -84,6 +86,26 @@ def _rebuild() -> None:
     options = {"sqlite_autoincrement": True}
     with op.batch_alter_table("events", table_kwargs=options) as events:
         events.alter_column("invoice_id", existing_type=String(), nullable=True)
+
+
+def _count_open(connection: Connection) -> None:
+    """Count what invoices ask that are open; none was made by a customer's press before."""
+    of_open = text(
+        "SELECT i.store_id, o.token, i.settle, o.proceeds_pips FROM options o"
+        " JOIN invoices i ON i.id = o.invoice_id"
+        " WHERE i.state = 'new' AND o.token <> i.settle"
+    )
+    asked: Counter[tuple[str, bytes, bytes]] = Counter()
+    for store_id, token, settle, pips in connection.execute(of_open):
+        for whose in (store_id, ""):
+            asked[whose, bytes(token), bytes(settle)] += pips
+    add = text(
+        "INSERT INTO asks (store_id, token, settle, open_pips, pressed_pips)"
+        " VALUES (:store_id, :token, :settle, :pips, '0')"
+    )
+    for (store_id, token, settle), pips in asked.items():
+        row = {"store_id": store_id, "token": token, "settle": settle, "pips": str(pips)}
+        connection.execute(add, row)
 
 
 def _say_whose(connection: Connection) -> None:
