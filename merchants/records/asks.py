@@ -5,14 +5,12 @@ invoice opens and when it is open no more: nobody has to add up open invoices to
 """
 
 from collections.abc import Iterable
-from functools import partial
 from typing import Final, NamedTuple
 
 from sqlalchemy import select
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
 from merchants.records.tables import Digits, Invoice, Table
-from merchants.records.together import once
 
 EVERYBODY: Final = ""
 """Where the id of a store stands."""
@@ -67,29 +65,38 @@ def count_open(session: Session, invoice: Invoice, times: int) -> None:
     }
     if not asked:
         return
+    rows = _rows(session, invoice.store_id, invoice.settle, list(asked))
     for token, pips in asked.items():
         for whose in (invoice.store_id, EVERYBODY):
-            place = (whose, token, invoice.settle)
-            row = once(session, (Ask, place), partial(_at, session, place))
+            row = rows.get((whose, token))
+            if row is None:
+                row = Ask(
+                    store_id=whose,
+                    token=token,
+                    settle=invoice.settle,
+                    open_pips=0,
+                    pressed_pips=0,
+                )
+                session.add(row)
+                session.info[Ask][whose, token, invoice.settle] = row
             row.open_pips = max(0, row.open_pips + times * pips)
             if invoice.is_pressed:
                 row.pressed_pips = max(0, row.pressed_pips + times * pips)
 
 
-def _at(session: Session, place: tuple[str, bytes, bytes]) -> Ask:
-    """Return the row at a place, a new one if there is none."""
-    row = session.get(Ask, place)
-    if row is None:
-        store_id, token, settle = place
-        row = Ask(store_id=store_id, token=token, settle=settle, open_pips=0, pressed_pips=0)
-        session.add(row)
-    return row
-
-
 def _rows(
     session: Session, store_id: str, settle: bytes, tokens: list[bytes]
 ) -> dict[tuple[str, bytes], Ask]:
-    query = select(Ask).where(
-        Ask.store_id.in_((store_id, EVERYBODY)), Ask.settle == settle, Ask.token.in_(tokens)
-    )
-    return {(row.store_id, row.token): row for row in session.scalars(query)}
+    """Return what rows there are; they are read once a transaction, whichever invoices open or end
+    in it."""
+    known: dict[tuple[str, bytes, bytes], Ask | None] = session.info.setdefault(Ask, {})
+    whose = (store_id, EVERYBODY)
+    missing = {(one, token, settle) for one in whose for token in tokens} - known.keys()
+    if missing:
+        query = select(Ask).where(
+            Ask.store_id.in_(whose), Ask.settle == settle, Ask.token.in_(tokens)
+        )
+        known |= dict.fromkeys(missing)
+        known |= {(row.store_id, row.token, row.settle): row for row in session.scalars(query)}
+    found = {(one, token): known[one, token, settle] for one in whose for token in tokens}
+    return {key: row for key, row in found.items() if row is not None}

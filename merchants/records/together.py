@@ -1,21 +1,26 @@
 """What is asked of the rows once for many invoices, so that none of them asks for itself?
 
 A block may pay two hundred invoices, and what each of them had to read made two hundred times as
-many statements. Who is about to move many on reads first, by these functions, all that they will
-look at; who moves one reads what he finds missing, as ever. All of it lasts for one
+many statements. Who is about to move many on reads first, by ``TOGETHER`` and these functions, all
+that they will look at; who moves one reads what he finds missing, as ever. All of it lasts for one
 transaction.
 """
 
-from collections.abc import Callable, Collection, Hashable, Sequence
-from typing import Any, TypeVar
+from collections.abc import Callable, Collection, Hashable, Iterator, Sequence
+from itertools import islice
+from typing import Any, Final, TypeVar
 
 from sqlalchemy import select, tuple_, union
-from sqlalchemy.orm import Session, selectinload
+from sqlalchemy.orm import InstrumentedAttribute, Session, selectinload
 from sqlalchemy.orm.attributes import set_committed_value
-from sqlalchemy.sql.base import ExecutableOption
 
 from merchants.records.pots import Gift
 from merchants.records.tables import Conversion, Credit, Invoice, Payment, Sweep
+
+TOGETHER: Final = tuple(
+    selectinload(rows) for rows in (Invoice.payments, Invoice.sweeps, Invoice.credits)
+)
+"""Options of a query for invoices: what came for them and what left comes along."""
 
 Place = tuple[bytes, int]
 """A transfer or a log entry: its transaction, and which there."""
@@ -24,10 +29,20 @@ Placed = TypeVar("Placed", Payment, Sweep, Credit)
 Found = TypeVar("Found")
 
 
-def whole() -> tuple[ExecutableOption, ...]:
-    """Return options of a query for invoices: what came for them and what left comes along."""
-    rows = (Invoice.payments, Invoice.sweeps, Invoice.credits)
-    return tuple(selectinload(each) for each in rows)
+READ_MAX: Final = 100
+"""Most invoices that are asked for at once."""
+
+
+def read_invoices(
+    session: Session, column: InstrumentedAttribute[bytes], names: Collection[bytes]
+) -> Iterator[Invoice]:
+    """Yield the invoices that have one of ``names``, with all that their moving on looks at."""
+    rest = iter(sorted(names))
+    while chunk := list(islice(rest, READ_MAX)):
+        query = select(Invoice).where(column.in_(chunk)).options(*TOGETHER)
+        invoices = session.scalars(query).all()
+        know_unsold(session, invoices)
+        yield from invoices
 
 
 def know_unsold(session: Session, invoices: Sequence[Invoice]) -> None:

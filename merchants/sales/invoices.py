@@ -161,8 +161,8 @@ class Invoices:
 
         invoice = self._row(store, request, asked, offered, now_ns)
         invoice.is_pressed = is_pressed
-        session.add(invoice)
         count_open(session, invoice, 1)
+        session.add(invoice)
         self._record(session, invoice, EventType.INVOICE_CREATED, now_ns)
         return invoice
 
@@ -211,7 +211,6 @@ class Invoices:
             credits=[],
             conversions=[],
             gifts=[],
-            other_count=0,
             others=[],
         )
 

@@ -27,7 +27,7 @@ COUNT = 100
 TOGETHER = 50
 """Sweeps in one transaction, and deposits in one batch of the log."""
 
-GROUP = 8
+GROUP = 16
 """Transfers that the chain's loop shows at once: see ``settlement.handlers``."""
 
 
