@@ -130,6 +130,7 @@ def checkout_of(
     """Return what to show for ``invoice``; ``sums`` are of all its conversions, of which the
     document has the newest only. ``is_closed`` says that of the shop."""
     phase = phase_of(invoice, sums)
+    confirmations_required = max(confirmations_required, invoice.confirmations)
     confirmations = min(
         (p.confirmations for p in invoice.payments if p.status is not PaymentState.ORPHANED),
         default=0,

@@ -135,6 +135,7 @@ class World:
         self.kill_at = None
         self.crossings = 0
         self.dice = random.Random(7)
+        self.newest_block = 0
         self.transfers = []  # what the chain's logs say
         self.sweeps_wanted = {}
         self.swept = Counter()
@@ -452,7 +453,7 @@ class Venue:
         return (wallet, digest, signature) in self.world.vouched
 
     def newest_block(self):
-        return 0
+        return self.world.newest_block
 
     def withdrawal_states(self, sequences):
         """Each is as far as the test says; the vault pays once a withdrawal, as it is debited."""
