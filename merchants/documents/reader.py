@@ -118,7 +118,7 @@ class Reader:
                 invoice.store.name,
                 hex_of(invoice.wallet),
                 self._confirmations_required,
-                is_closed=invoice.store.closed_ns is not None,
+                closed_ns=invoice.store.closed_ns,
                 embedders=embedders_of(session, invoice.store_id),
             )
 

@@ -172,6 +172,19 @@ def test_the_page_of_an_old_invoice_says_that_the_shop_has_closed(world):
     assert world.venue.merchants.reader.invoice(invoice.id).status is InvoiceState.EXPIRED
 
 
+def test_who_pays_a_shop_that_has_closed_reads_so_and_who_had_paid_before_does_not(world):
+    store = world.venue.approved_store()
+    first = world.venue.invoice(store)
+    pay(world, first)
+    late = expired(world, store)
+    close(world, store)
+    world.pass_time(60)
+    pay(world, late)
+    browser = TestClient(site(world.venue))
+    pages = [browser.get(f"/checkout/{invoice.id}").text for invoice in (first, late)]
+    assert ["This shop has closed" in page for page in pages] == [False, True]
+
+
 # Over HTTP
 
 
