@@ -163,7 +163,6 @@ class Invoices:
         invoice.is_pressed = is_pressed
         session.add(invoice)
         count_open(session, invoice, 1)
-        session.flush()
         self._record(session, invoice, EventType.INVOICE_CREATED, now_ns)
         return invoice
 
@@ -202,10 +201,18 @@ class Invoices:
             short_pips=0,
             over_pips=0,
             is_pressed=False,
-            other_count=0,
             event_count=0,
+            sweep_tries=0,
+            requotes=0,
+            net_pips=0,
             options=offered.options,
             payments=[],
+            sweeps=[],
+            credits=[],
+            conversions=[],
+            gifts=[],
+            other_count=0,
+            others=[],
         )
 
     def requote(self, session: Session, invoice: Invoice, now_ns: int) -> Rejection | None:
@@ -276,9 +283,9 @@ class Invoices:
         figures = {"order_id": request.order_id, "invoice": first}
         return Rejection(Outcome.IDEMPOTENCY_CONFLICT, figures)
 
-    def is_at_rest(self, session: Session, invoice: Invoice) -> bool:
+    def is_at_rest(self, invoice: Invoice) -> bool:
         """Return whether nothing that came, or is asked for, has still to be followed on chain."""
-        unsure = self._arrivals.is_unsure(session, invoice, self._confirmations_required)
+        unsure = self._arrivals.is_unsure(invoice, self._confirmations_required)
         return invoice.sweep_at_ns is None and not unsure
 
     def transfers(
@@ -293,7 +300,6 @@ class Invoices:
             if payment is not None:
                 # A sweep asked for before may have run before it came.
                 invoice.sweep_at_ns, invoice.sweep_tries = None, 0
-                session.flush()
                 kind = EventType.INVOICE_RECEIVED_PAYMENT
                 catalog = self._exchange.catalog
                 events.record(session, catalog, invoice, kind, now_ns, payment=payment)
@@ -461,7 +467,7 @@ class Invoices:
 
     def _move_on(self, session: Session, invoice: Invoice, now_ns: int) -> None:
         """Take every edge that what came now allows."""
-        lying = self._arrivals.count(session, invoice)
+        lying = self._arrivals.count(invoice)
         self._others.value(session, invoice, now_ns)
         least = least_pips(invoice)
         full = received_pips(invoice) >= least

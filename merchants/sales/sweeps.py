@@ -10,6 +10,7 @@ from merchants.records.options import option_of
 from merchants.records.shares import ways_of
 from merchants.records.states import InvoiceState
 from merchants.records.tables import Invoice
+from merchants.records.together import TOGETHER
 from merchants.records.turns import Turn
 from merchants.sales.arrivals import Arrivals
 from merchants.sales.reference_prices import Prices
@@ -41,10 +42,10 @@ class Sweeps:
 
     def due(self, session: Session, now_ns: int, turn: Turn) -> None:
         """Ask for the sweeps that are due; again later while what they move is not booked."""
-        due = select(Invoice).where(Invoice.sweep_at_ns <= now_ns)
+        due = select(Invoice).where(Invoice.sweep_at_ns <= now_ns).options(*TOGETHER)
         places: list[SweepPlace] = []
         for invoice in turn.rows(session, due):
-            tokens = self._worth_sweeping(invoice, self._arrivals.count(session, invoice))
+            tokens = self._worth_sweeping(invoice, self._arrivals.count(invoice))
             places += [SweepPlace(invoice.wallet, invoice.ref, token) for token in tokens]
             wait_ns = SWEEP_RETRY_NS << min(invoice.sweep_tries, SWEEP_DOUBLINGS_MAX)
             invoice.sweep_at_ns = now_ns + wait_ns
