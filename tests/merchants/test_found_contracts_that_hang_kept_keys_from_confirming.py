@@ -1,5 +1,5 @@
-"""Found: an answer to a challenge was looked at where contracts are asked over the chain, also where
-a key had signed it: while the node hung, a few strangers' contracts kept every owner from
+"""Found: an answer to a challenge was looked at where contracts are asked over the chain, even one
+that a key had signed: while the node hung, a few strangers' contracts kept every owner from
 confirming anything."""
 
 import threading
