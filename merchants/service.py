@@ -7,7 +7,7 @@ the next start finds in the rows what is still to be done.
 """
 
 import asyncio
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from itertools import islice
 from pathlib import Path
 from random import Random
@@ -15,7 +15,7 @@ from typing import Final, NamedTuple
 
 import numpy as np
 from sqlalchemy import Engine, select, tuple_
-from sqlalchemy.orm import Session
+from sqlalchemy.orm import InstrumentedAttribute, Session
 
 from engine.commands import Kind
 from engine.events import EventKind
@@ -37,6 +37,7 @@ from merchants.records.database import (
 from merchants.records.rejection import Rejection
 from merchants.records.states import InvoiceState, PaymentState
 from merchants.records.tables import (
+    Credit,
     IdempotencyKey,
     Invoice,
     Payment,
@@ -44,7 +45,8 @@ from merchants.records.tables import (
     Sweep,
 )
 from merchants.records.terms import keep_terms
-from merchants.records.turns import Turn
+from merchants.records.together import know_unsold, read_places, whole
+from merchants.records.turns import Turn, batched
 from merchants.reports.movements import Movements
 from merchants.reports.reports import Reports
 from merchants.sales.arrivals import Deposit
@@ -57,7 +59,8 @@ from merchants.sales.policies import Policies
 from merchants.sales.rates import NO_RATES, Rates, RateTerms, StablecoinRates
 from merchants.sales.reference_prices import Prices, PriceTerms
 from merchants.sales.refund_desk import RefundDesk
-from merchants.stores.closing import Closing, Ending
+from merchants.sales.rescans import Rescans
+from merchants.stores.closing import Closing
 from merchants.stores.grants import GrantMade, Grants
 from merchants.stores.invoice_notes import InvoiceNotes
 from merchants.stores.keyring import Keyring
@@ -81,7 +84,7 @@ FILE_NAME: Final = "merchants.sqlite"
 ROWS_MAX: Final = 100
 """Most rows of one kind that are asked for at once."""
 
-TURN_ROWS: Final = 4
+TURN_ROWS: Final = 16
 TURNS_MAX: Final = 100
 STEP_NS: Final = 50 * 10**6
 """How long a step stays with one kind of work, in turns between which everybody else has one."""
@@ -173,10 +176,6 @@ class Merchants:
         self.people = self._people(entropy, people_terms)
         self._open_books()
 
-    def _endings(self) -> tuple[Ending, ...]:
-        """Return what else ends with a store: what its endpoints are told comes last."""
-        return self.people.leave, self.refunding.keys.end_with, store_events.tell_closed
-
     def _open_books(self) -> None:
         """Make what answers from the rows, and see how far they are in the log."""
         database, exchange, settlement = self._database, self._exchange, self._settlement
@@ -185,11 +184,14 @@ class Merchants:
         self.policies = Policies(database, catalog, self.prices, pots, self._clock)
         self.exception_policies = ExceptionPolicies(database)
         self.confirmations = Confirmations(database, required)
+        self.rescans = Rescans(database, self.invoices.sweeps, self._clock)
         self.reader = Reader(database, catalog, settlement, required, lambda: self._head)
         self.notes = InvoiceNotes(database, self._clock)
         self.movements = Movements(database, catalog)
         self.reports = Reports(database, exchange, settlement)
-        self.closing = Closing(database, self._clock, self.stores.keys, self._endings())
+        # What else ends with a store; what its endpoints are told comes last.
+        endings = self.people.leave, self.refunding.keys.end_with, store_events.tell_closed
+        self.closing = Closing(database, self._clock, self.stores.keys, endings)
         with transaction(database) as session:
             self._cursor = sequence_in(session)
 
@@ -361,10 +363,15 @@ class Merchants:
     def _take_transfers(self, transfers: list[Transfer]) -> set[tuple[bytes, int]]:
         known = self._exchange.catalog.token_by_address
         with transaction(self._database) as session:
-            ours: dict[bytes, Invoice] = {}
-            for chunk in batched({end for t in transfers for end in (t.to, t.sender)}, ROWS_MAX):
-                rows = select(Invoice).where(Invoice.deposit_address.in_(chunk))
-                ours |= {invoice.deposit_address: invoice for invoice in session.scalars(rows)}
+            ends = {end for t in transfers for end in (t.to, t.sender)}
+            ours = {
+                invoice.deposit_address: invoice
+                for invoice in self._moved(session, Invoice.deposit_address, ends)
+            }
+            if ours:
+                places = {_place(transfer) for transfer in transfers}
+                read_places(session, Payment, places)
+                read_places(session, Sweep, places)
             by_invoice: dict[bytes, list[Transfer]] = {}
             for transfer in transfers:
                 for address in (transfer.to, transfer.sender):
@@ -378,6 +385,16 @@ class Merchants:
         for place in list(islice(self._taken, max(0, len(self._taken) - SHOWN_MAX))):
             del self._taken[place]
         return set(taken)
+
+    def _moved(
+        self, session: Session, column: InstrumentedAttribute[bytes], names: Collection[bytes]
+    ) -> Iterator[Invoice]:
+        """Yield the invoices that have one of ``names``, with what their moving on looks at."""
+        for chunk in batched(names, ROWS_MAX):
+            found = session.scalars(select(Invoice).where(column.in_(chunk)).options(*whole()))
+            invoices = found.all()
+            know_unsold(session, invoices)
+            yield from invoices
 
     def unconfirmed_payments(self) -> dict[tuple[bytes, int], int]:
         """Return the block of each transfer that is counted and not booked, by hash and index.
@@ -413,9 +430,10 @@ class Merchants:
         entries = self._entries_for_us(batch)
         if entries:
             with transaction(self._database) as session:
+                paid = self._paid_by(session, entries)
                 for entry in entries:
                     if entry.command.kind == Kind.DEPOSIT:
-                        self._take_deposit(session, entry)
+                        self._take_deposit(session, entry, paid)
                     elif entry.command.kind == Kind.BUST:
                         bust = busted_by(entry)
                         if bust is not None:
@@ -458,7 +476,26 @@ class Merchants:
         if self.movements.concerns(entry):
             self.movements.take(session, entry)
 
-    def _take_deposit(self, session: Session, entry: LogEntry) -> None:
+    def _paid_by(self, session: Session, entries: Sequence[LogEntry]) -> dict[bytes, Invoice]:
+        """Return by its reference each invoice that a deposit of ``entries`` says it is for."""
+        named = [
+            evidence
+            for entry in entries
+            if entry.command.kind == Kind.DEPOSIT
+            if isinstance(evidence := evidence_of(entry), DepositEvidence)
+            if evidence.ref != ZERO_REF
+        ]
+        paid = {
+            invoice.ref: invoice
+            for invoice in self._moved(session, Invoice.ref, {one.ref for one in named})
+        }
+        if paid:
+            read_places(session, Credit, {(one.tx_hash, one.log_index) for one in named})
+        return paid
+
+    def _take_deposit(
+        self, session: Session, entry: LogEntry, paid: Mapping[bytes, Invoice]
+    ) -> None:
         evidence = evidence_of(entry)
         if isinstance(evidence, WithdrawalReturned):
             self._take_movement(session, entry)
@@ -469,9 +506,7 @@ class Merchants:
         booked = entry.answer[0].kind == EventKind.DEPOSITED
         if not booked:
             return
-        invoice = None
-        if evidence.ref != ZERO_REF:
-            invoice = session.scalar(select(Invoice).where(Invoice.ref == evidence.ref))
+        invoice = paid.get(evidence.ref)
         account = self._exchange.catalog.address_of(entry.command.account)
         if invoice is None or account != invoice.wallet:
             self._take_movement(session, entry)
@@ -545,19 +580,12 @@ class Merchants:
             if invoice.state in (InvoiceState.NEW, InvoiceState.PROCESSING):
                 return  # It ends by its time; the next steps come back to it.
             self._unwatched = (invoice.created_ns, invoice.id)
-            if self.invoices.is_at_rest(session, invoice):
+            if self.invoices.is_at_rest(invoice):
                 self._settlement.unwatch(invoice.deposit_address)
 
 
 def _place(transfer: Transfer) -> tuple[bytes, int]:
     return transfer.tx_hash, transfer.log_index
-
-
-def batched(addresses: Iterable[bytes], size: int) -> Iterator[list[bytes]]:
-    """Yield ``addresses`` in lists of at most ``size``, in the order of their bytes."""
-    rest = iter(sorted(addresses))
-    while chunk := list(islice(rest, size)):
-        yield chunk
 
 
 def place_of(directory: Path, server: str = "") -> Path | str:

@@ -1,7 +1,7 @@
 """How does a test get an answer without waiting for a disk or a chain?"""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -35,6 +35,11 @@ class AtOnce(Pipeline):
         self.catch_up()
         (result,) = results_of(committed)
         return result
+
+    def carry_out_together(self, submissions: Sequence[Submission]) -> None:
+        """Journal several commands as one batch, and show them as one."""
+        self._show(self._sequencer.commit(list(submissions)))
+        self.catch_up()
 
     def enqueue(self, command: np.void, attachment: bytes = b"") -> asyncio.Future[CommandResult]:
         """See ``Pipeline``; the answer is there already."""

@@ -31,6 +31,7 @@ from merchants.documents.sums import (
     first_fills,
     newest_conversions,
     sums_of,
+    sums_of_one,
 )
 from merchants.records.amounts import hex_of
 from merchants.records.database import is_there, reading
@@ -292,8 +293,8 @@ class Reader:
 
     def document(self, session: Session, invoice: Invoice) -> InvoiceDocument:
         """Return one invoice, in the caller's transaction."""
-        sums = sums_of(session, self._catalog, (invoice.id,))
-        (document,) = self._documents(session, (invoice,), sums)
+        sums = sums_of_one(session, self._catalog, invoice)
+        (document,) = self._documents(session, (invoice,), {invoice.id: sums})
         return document
 
     def _documents(
@@ -305,7 +306,7 @@ class Reader:
     ) -> list[InvoiceDocument]:
         """Return some invoices with ``fills_max`` fills of all their conversions at most."""
         catalog, names = self._catalog, [invoice.id for invoice in invoices]
-        newest = newest_conversions(session, names)
+        newest = newest_conversions(session, invoices)
         sales = [conversion.id for rows in newest.values() for conversion in rows]
         fills, head = first_fills(session, sales, fills_max), self._head()
         refunds = refunds_of(session, names)

@@ -15,8 +15,9 @@ from sqlalchemy.orm import Session, aliased
 from merchants.records.amounts import exact_sum, sum_of
 from merchants.records.pots import Given, given_by
 from merchants.records.states import ConversionState
-from merchants.records.tables import Conversion, Fill
+from merchants.records.tables import Conversion, Fill, Invoice
 from merchants.records.terms import market_of
+from merchants.records.together import has_none
 from settlement.orders.catalog import Catalog
 
 CONVERSIONS_SHOWN: Final = 32
@@ -146,6 +147,13 @@ def sums_of(session: Session, catalog: Catalog, invoice_ids: Sequence[str]) -> d
     return found
 
 
+def sums_of_one(session: Session, catalog: Catalog, invoice: Invoice) -> Sums:
+    """Return the sums of an invoice; nothing is asked where it is known that there is nothing."""
+    if has_none(invoice, "conversions", "gifts"):
+        return Sums()
+    return sums_of(session, catalog, (invoice.id,))[invoice.id]
+
+
 def first_fills(
     session: Session, conversion_ids: Sequence[str], all_max: int | None = None
 ) -> dict[str, list[Fill]]:
@@ -153,17 +161,20 @@ def first_fills(
     at most of all of them."""
     each_max = FILLS_SHOWN if all_max is None else min(FILLS_SHOWN, all_max)
     bounds = {"each_max": each_max, "all_max": _NO_BOUND if all_max is None else all_max}
-    rows = session.scalars(_FILLS, {"ids": list(conversion_ids), **bounds})
     found: dict[str, list[Fill]] = {conversion_id: [] for conversion_id in conversion_ids}
-    for row in rows:
+    if not found:
+        return found
+    for row in session.scalars(_FILLS, {"ids": list(conversion_ids), **bounds}):
         found[row.conversion_id].append(row)
     return found
 
 
-def newest_conversions(session: Session, invoice_ids: Sequence[str]) -> dict[str, list[Conversion]]:
+def newest_conversions(
+    session: Session, invoices: Sequence[Invoice]
+) -> dict[str, list[Conversion]]:
     """Return the newest conversions of each of some invoices, the oldest of them first."""
-    rows = session.scalars(_NEWEST, {"ids": list(invoice_ids)})
-    found: dict[str, list[Conversion]] = {invoice_id: [] for invoice_id in invoice_ids}
-    for row in rows:
+    found: dict[str, list[Conversion]] = {invoice.id: [] for invoice in invoices}
+    names = [invoice.id for invoice in invoices if not has_none(invoice, "conversions")]
+    for row in session.scalars(_NEWEST, {"ids": names}) if names else ():
         found[row.invoice_id].append(row)
     return found

@@ -5,12 +5,14 @@ invoice opens and when it is open no more: nobody has to add up open invoices to
 """
 
 from collections.abc import Iterable
+from functools import partial
 from typing import Final, NamedTuple
 
 from sqlalchemy import select
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
 from merchants.records.tables import Digits, Invoice, Table
+from merchants.records.together import once
 
 EVERYBODY: Final = ""
 """Where the id of a store stands."""
@@ -65,22 +67,23 @@ def count_open(session: Session, invoice: Invoice, times: int) -> None:
     }
     if not asked:
         return
-    rows = _rows(session, invoice.store_id, invoice.settle, list(asked))
     for token, pips in asked.items():
         for whose in (invoice.store_id, EVERYBODY):
-            row = rows.get((whose, token))
-            if row is None:
-                row = Ask(
-                    store_id=whose,
-                    token=token,
-                    settle=invoice.settle,
-                    open_pips=0,
-                    pressed_pips=0,
-                )
-                session.add(row)
+            place = (whose, token, invoice.settle)
+            row = once(session, (Ask, place), partial(_at, session, place))
             row.open_pips = max(0, row.open_pips + times * pips)
             if invoice.is_pressed:
                 row.pressed_pips = max(0, row.pressed_pips + times * pips)
+
+
+def _at(session: Session, place: tuple[str, bytes, bytes]) -> Ask:
+    """Return the row at a place, a new one if there is none."""
+    row = session.get(Ask, place)
+    if row is None:
+        store_id, token, settle = place
+        row = Ask(store_id=store_id, token=token, settle=settle, open_pips=0, pressed_pips=0)
+        session.add(row)
+    return row
 
 
 def _rows(

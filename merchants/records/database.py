@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
-from sqlalchemy import Engine
+from sqlalchemy import Engine, update
 from sqlalchemy.orm import Session
 
 from engine.journal.reader import Position
@@ -100,8 +100,8 @@ def place_in(session: Session) -> Position | None:
 
 def move_cursor(session: Session, place: Position) -> None:
     """Note that everything up to ``place`` is in these rows."""
-    row = session.get_one(Cursor, CURSOR_ROW)
-    row.sequence, row.head = place
+    there = {"sequence": place.sequence, "head": place.head}
+    session.execute(update(Cursor).where(Cursor.id == CURSOR_ROW).values(there))
 
 
 def is_there(engine: Engine, query: str, name: str | bytes) -> bool:

@@ -9,10 +9,10 @@ from collections.abc import Sequence
 from typing import Any, Final, NamedTuple
 
 from sqlalchemy import BindParameter, ForeignKey, Index, bindparam, case, func, select, text, update
-from sqlalchemy.orm import Mapped, Session, mapped_column
+from sqlalchemy.orm import Mapped, Session, mapped_column, relationship
 
 from merchants.records.amounts import exact_sum, sum_of
-from merchants.records.tables import Digits, Table, dense_id, only
+from merchants.records.tables import Digits, Invoice, Table, dense_id, only
 from settlement.protocol.eip712 import keccak256
 
 GIFT_WAITS: Final = text("conversion_id IS NULL AND NOT is_kept")
@@ -51,6 +51,8 @@ class Gift(Table):
     conversion_id: Mapped[str | None] = mapped_column(ForeignKey("conversions.id"), index=True)
     is_kept: Mapped[bool] = mapped_column(default=False)
     net_pips: Mapped[int] = mapped_column(Digits, default=0)
+
+    invoice: Mapped[Invoice] = relationship(back_populates="gifts")
 
 
 def keep_gathered(session: Session, store_id: str) -> None:

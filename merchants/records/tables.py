@@ -37,6 +37,7 @@ from merchants.records.states import (
 if TYPE_CHECKING:
     from merchants.records.options import Option
     from merchants.records.others import Other
+    from merchants.records.pots import Gift
 
 
 def _words(kind: type[StrEnum]) -> Enum:
@@ -207,7 +208,10 @@ class Invoice(Table):
     payments: Mapped[list["Payment"]] = relationship(
         order_by="(Payment.block_number, Payment.log_index)"
     )
+    sweeps: Mapped[list["Sweep"]] = relationship(order_by="(Sweep.block_number, Sweep.log_index)")
+    credits: Mapped[list["Credit"]] = relationship(order_by="(Credit.sequence, Credit.log_index)")
     conversions: Mapped[list["Conversion"]] = relationship(order_by="Conversion.number")
+    gifts: Mapped[list["Gift"]] = relationship(back_populates="invoice", order_by="Gift.id")
 
 
 class Payment(Table):
@@ -387,9 +391,11 @@ class Event(Table):
     invoice_id: Mapped[str | None] = mapped_column(ForeignKey("invoices.id"))
     sequence: Mapped[int]
     type: Mapped[str]
-    webhook_id: Mapped[str] = mapped_column(unique=True)
+    webhook_id: Mapped[str] = mapped_column(unique=True, insert_sentinel=True)
     created_ns: Mapped[int]
     body: Mapped[str]
+
+    invoice: Mapped[Invoice | None] = relationship()
 
 
 class IdempotencyKey(Table):

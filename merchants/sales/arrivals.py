@@ -9,7 +9,6 @@ came is what is booked and what lies at the address: a sum, in which no token co
 from collections.abc import Sequence
 from typing import Final, NamedTuple
 
-from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from engine.types import MONEY_MAX
@@ -19,6 +18,7 @@ from merchants.records.options import option_of
 from merchants.records.others import new_other, other_of
 from merchants.records.states import PAYMENT_EDGES, PaymentState, moved
 from merchants.records.tables import Credit, Invoice, Payment, Sweep
+from merchants.records.together import Place, Placed, row_at
 from merchants.sales.tolerance import DUST_SHARE
 from settlement.orders.catalog import Catalog, Token
 from settlement.ports import Transfer
@@ -56,7 +56,8 @@ class Arrivals:
         self, session: Session, invoice: Invoice, transfer: Transfer, now_ns: int
     ) -> Payment | None:
         """Take a transfer to the invoice's address; return it when it is new and no dust."""
-        payment = session.get(Payment, (transfer.tx_hash, transfer.log_index))
+        place = (transfer.tx_hash, transfer.log_index)
+        payment = _at(invoice.payments, place) or row_at(session, Payment, place)
         state = PaymentState.CONFIRMING if transfer.confirmations else PaymentState.DETECTED
         is_news = payment is None
         if payment is None:
@@ -85,7 +86,7 @@ class Arrivals:
     def leaving(self, session: Session, invoice: Invoice, transfer: Transfer) -> None:
         """Take a transfer away from the invoice's address."""
         place = (transfer.tx_hash, transfer.log_index)
-        sweep = session.get(Sweep, place)
+        sweep = _at(invoice.sweeps, place) or row_at(session, Sweep, place)
         if sweep is None:
             sweep = Sweep(
                 tx_hash=transfer.tx_hash,
@@ -95,20 +96,17 @@ class Arrivals:
                 raw=str(transfer.raw_amount),
                 is_booked=False,
             )
-            session.add(sweep)
+            invoice.sweeps.append(sweep)
         sweep.block_number = transfer.block_number
-        credit = session.scalar(
-            select(Credit)
-            .where(
-                Credit.tx_hash == transfer.tx_hash,
-                Credit.invoice_id == invoice.id,
-                Credit.token == transfer.token,
-                Credit.log_index > transfer.log_index,
-                Credit.swept_raw == "0",
-            )
-            .order_by(Credit.log_index)
-        )
-        if credit is not None and not sweep.is_booked:
+        behind = [
+            credit
+            for credit in invoice.credits
+            if (credit.tx_hash, credit.token) == (transfer.tx_hash, transfer.token)
+            and credit.log_index > transfer.log_index
+            and credit.swept_raw == "0"
+        ]
+        if behind and not sweep.is_booked:
+            credit = min(behind, key=_index)
             credit.swept_raw, sweep.is_booked = sweep.raw, True
 
     def orphaned(self, session: Session, tx_hash: bytes, log_index: int) -> Invoice | None:
@@ -120,6 +118,7 @@ class Arrivals:
         if sweep is not None:
             invoice = session.get_one(Invoice, sweep.invoice_id)
             if not sweep.is_booked:
+                invoice.sweeps.remove(sweep)
                 session.delete(sweep)
             return invoice
         payment = session.get(Payment, (tx_hash, log_index))
@@ -133,19 +132,17 @@ class Arrivals:
     def credit(self, session: Session, invoice: Invoice, deposit: Deposit) -> Credit | None:
         """Take what the engine booked; return it if this log entry is new."""
         evidence = deposit.evidence
-        if session.get(Credit, (evidence.tx_hash, evidence.log_index)) is not None:
+        place = (evidence.tx_hash, evidence.log_index)
+        if _at(invoice.credits, place) or row_at(session, Credit, place) is not None:
             return None
-        sweep = session.scalar(
-            select(Sweep)
-            .where(
-                Sweep.tx_hash == evidence.tx_hash,
-                Sweep.invoice_id == invoice.id,
-                Sweep.token == deposit.token,
-                Sweep.log_index < evidence.log_index,
-                Sweep.is_booked.is_(False),
-            )
-            .order_by(Sweep.log_index.desc())
-        )
+        before = [
+            sweep
+            for sweep in invoice.sweeps
+            if (sweep.tx_hash, sweep.token) == (evidence.tx_hash, deposit.token)
+            and sweep.log_index < evidence.log_index
+            and not sweep.is_booked
+        ]
+        sweep = max(before, key=_index, default=None)
         if sweep is not None:
             sweep.is_booked = True
         credit = Credit(
@@ -160,25 +157,20 @@ class Arrivals:
             booked_ns=deposit.booked_ns,
             block_number=evidence.block_number,
         )
-        session.add(credit)
+        invoice.credits.append(credit)
         option = option_of(invoice, deposit.token)
         if option is not None:
             option.credited_pips = counted(option.credited_pips, deposit.amount_pips)
         return credit
 
-    def count(self, session: Session, invoice: Invoice) -> dict[bytes, int]:
+    def count(self, invoice: Invoice) -> dict[bytes, int]:
         """Bring the invoice's sums and its payments' states up to date; return what lies at its
         address in blocks, in pips by token."""
-        session.flush()
-        booked = session.scalars(select(Credit).where(Credit.invoice_id == invoice.id)).all()
-        emptied = {
-            sweep.token: sweep.block_number
-            for sweep in session.scalars(
-                select(Sweep)
-                .where(Sweep.invoice_id == invoice.id, Sweep.is_booked)
-                .order_by(Sweep.block_number)
-            )
-        }
+        booked = invoice.credits
+        emptied: dict[bytes, int] = {}
+        for sweep in invoice.sweeps:
+            if sweep.is_booked:
+                emptied[sweep.token] = max(sweep.block_number, emptied.get(sweep.token, 0))
         came: dict[bytes, list[Payment]] = {option.token: [] for option in invoice.options}
         came |= {credit.token: [] for credit in booked}
         for payment in sorted(invoice.payments, key=_age):
@@ -256,10 +248,9 @@ class Arrivals:
         )
         return min(timely, MONEY_MAX)
 
-    def is_unsure(self, session: Session, invoice: Invoice, confirmations: int) -> bool:
+    def is_unsure(self, invoice: Invoice, confirmations: int) -> bool:
         """Return whether a transfer to its address or away from it may still leave the chain."""
-        sweeps = select(Sweep).where(Sweep.invoice_id == invoice.id, Sweep.is_booked.is_(False))
-        return session.scalar(sweeps.limit(1)) is not None or any(
+        return not all(sweep.is_booked for sweep in invoice.sweeps) or any(
             payment.state is PaymentState.CONFIRMING and payment.confirmations < confirmations
             for payment in invoice.payments
         )
@@ -296,6 +287,14 @@ def _finalise(
     if emptied is None or beside:
         return max(0, before + beside + after - swept_raw)
     return min(max(0, before - swept_raw), max(token.unit_scale, 1) - 1) + after
+
+
+def _at(rows: Sequence[Placed], place: Place) -> Placed | None:
+    return next((row for row in rows if (row.tx_hash, row.log_index) == place), None)
+
+
+def _index(row: Sweep | Credit) -> int:
+    return row.log_index
 
 
 def _swept_raw(token: Token, credit: Credit) -> int:

@@ -18,17 +18,18 @@ from sqlalchemy.orm import Session
 from engine.events import EventKind
 from engine.log_entries import LogEntry
 from engine.types import LOTS_MAX, MONEY_MAX, PRICE_MAX, Outcome
-from merchants.documents.sums import Sums, sums_of
+from merchants.documents.sums import Sums, sums_of_one
 from merchants.records import spread, terms
 from merchants.records.database import transaction
 from merchants.records.grants import Grant
 from merchants.records.options import Way
-from merchants.records.policies import policy_of
+from merchants.records.policies import ConversionPolicy, policy_of
 from merchants.records.pots import pot_ref
 from merchants.records.queues import STORES_TO_SELL_FOR
 from merchants.records.shares import booked_pips, ways_of
 from merchants.records.states import CONVERSION_EDGES, ConversionState, moved
 from merchants.records.tables import CONVERSION_WAITS, Conversion, Fill, Invoice, Order
+from merchants.records.together import once
 from merchants.records.turns import Turn
 from merchants.sales.adopted import adopt, granting_wallets
 from merchants.sales.pots import Pots, lowest_ticks, new_conversion
@@ -120,7 +121,7 @@ class Conversions:
         came.
         """
         catalog = self._exchange.catalog
-        sums = sums_of(session, catalog, (invoice.id,))[invoice.id]
+        sums = sums_of_one(session, catalog, invoice)
         number = sums.number
         for way in ways_of(invoice):
             market = catalog.market_of_pair(way.token, invoice.settle)
@@ -133,7 +134,7 @@ class Conversions:
     def unsold_pips(self, session: Session, invoice: Invoice) -> dict[bytes, int]:
         """Return by token how much of what is booked is in no sale yet."""
         catalog = self._exchange.catalog
-        sums = sums_of(session, catalog, (invoice.id,))[invoice.id]
+        sums = sums_of_one(session, catalog, invoice)
         unsold = {}
         for way in ways_of(invoice):
             market = catalog.market_of_pair(way.token, invoice.settle)
@@ -155,15 +156,16 @@ class Conversions:
         """Return how many conversions of one token were made, ``number`` being the first's;
         ``sums`` are of what its invoice has been sold in before."""
         invoice = way.invoice
-        placed = _placed_pips(sums, market)
+        store_id, placed = invoice.store_id, _placed_pips(sums, market)
         rest = booked_pips(way) - placed
         if rest <= 0:
             return 0
-        policy = policy_of(session, invoice.store_id)
+        policy = once(session, (ConversionPolicy, store_id), lambda: policy_of(session, store_id))
         kept = returned_pips + policy.kept_pips(rest - returned_pips)
         lots = 0 if policy.gathers_all else (rest - kept) // market.lot_pips
         quoted_ticks = terms.ticks_now(market, way, way.quoted_ticks)
-        grant = grant_for(session, invoice.store_id, way.token, invoice.settle, invoice.wallet)
+        of_sale = (store_id, way.token, invoice.settle, invoice.wallet)
+        grant = once(session, (Grant, *of_sale), lambda: grant_for(session, *of_sale))
         lowest = lowest_ticks(invoice.store, grant, market, judged_ticks or quoted_ticks)
         is_order = lots > 0 and market.quote_pips(lots, lowest) >= market.least_notional_pips
         if is_order:

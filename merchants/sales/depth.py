@@ -7,6 +7,7 @@ at the worst price he has shown since.
 """
 
 from collections.abc import Iterator
+from heapq import heappop, heappush
 from typing import Final, NamedTuple
 
 import msgspec
@@ -173,14 +174,25 @@ class AgedBook:
         levels = self._levels[side]
         return abs(levels.peekitem(0)[0]) if levels else None
 
-    def aged(self, side: int, now_ns: int) -> list[Aged]:
-        """Return what counts of a side, best first by the price at which it counts."""
-        counted = [
-            found
-            for order in self._walk(side)
-            if (found := order.aged(now_ns, self._age_ns)) is not None
-        ]
-        return sorted(counted, key=lambda one: -one.ticks if side == BUY else one.ticks)
+    def aged(self, side: int, now_ns: int) -> Iterator[Aged]:
+        """Yield what counts of a side, best first by the price at which it counts, and only so much
+        as is asked for: most quotes end at the first few of thousands of orders.
+
+        No order counts at a better price than its own. So what counts at that of the order that is
+        next, or at a better one, comes before all that is behind.
+        """
+        sign = -1 if side == BUY else 1
+        waiting: list[tuple[int, int, Aged]] = []
+        for count, order in enumerate(self._walk(side)):
+            price = sign * order.ticks
+            while waiting and waiting[0][0] <= price:
+                yield heappop(waiting)[2]
+            found = order.aged(now_ns, self._age_ns)
+            if found is not None:
+                # Among equals the first in the book is first.
+                heappush(waiting, (sign * found.ticks, count, found))
+        while waiting:
+            yield heappop(waiting)[2]
 
     def _walk(self, side: int) -> Iterator[Resting]:
         left = WALKED_MAX

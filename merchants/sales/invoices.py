@@ -166,13 +166,13 @@ class Invoices:
         invoice.confirmations = wanted_of(session, store.id, asked.pips)
         session.add(invoice)
         count_open(session, invoice, 1)
-        session.flush()
         self._record(session, invoice, EventType.INVOICE_CREATED, now_ns)
         return invoice
 
     def _row(
         self, store: Store, request: InvoiceRequest, asked: Asked, offered: Offered, now_ns: int
     ) -> Invoice:
+        """Return the row of a new invoice."""
         invoice_id = "inv_" + self._entropy(16).hex()
         ref = keccak256(invoice_id.encode())
         return Invoice(
@@ -203,10 +203,21 @@ class Invoices:
             judge_at_ns=None,
             short_pips=0,
             over_pips=0,
-            other_count=0,
+            confirmations=0,
+            deep_at_block=None,
+            is_pressed=False,
             event_count=0,
+            sweep_tries=0,
+            requotes=0,
+            net_pips=0,
             options=offered.options,
             payments=[],
+            sweeps=[],
+            credits=[],
+            conversions=[],
+            gifts=[],
+            other_count=0,
+            others=[],
         )
 
     def requote(self, session: Session, invoice: Invoice, now_ns: int) -> Rejection | None:
@@ -277,9 +288,9 @@ class Invoices:
         figures = {"order_id": request.order_id, "invoice": first}
         return Rejection(Outcome.IDEMPOTENCY_CONFLICT, figures)
 
-    def is_at_rest(self, session: Session, invoice: Invoice) -> bool:
+    def is_at_rest(self, invoice: Invoice) -> bool:
         """Return whether nothing that came, or is asked for, has still to be followed on chain."""
-        unsure = self._arrivals.is_unsure(session, invoice, self._confirmations_required)
+        unsure = self._arrivals.is_unsure(invoice, self._confirmations_required)
         return invoice.sweep_at_ns is None and not unsure
 
     def transfers(
@@ -294,7 +305,6 @@ class Invoices:
             if payment is not None:
                 # A sweep asked for before may have run before it came.
                 invoice.sweep_at_ns, invoice.sweep_tries = None, 0
-                session.flush()
                 kind = EventType.INVOICE_RECEIVED_PAYMENT
                 catalog = self._exchange.catalog
                 events.record(session, catalog, invoice, kind, now_ns, payment=payment)
@@ -370,7 +380,7 @@ class Invoices:
                 # It was enough when it was weighed, before these rows were set back.
                 short, policy = 0, keep_all(invoice.store_id)
             invoice.judge_at_ns = None
-            if short <= tolerated_pips(invoice) and not self._is_deep(session, invoice):
+            if short <= tolerated_pips(invoice) and not self._is_deep(invoice):
                 invoice.deep_at_block = None  # It is weighed again, at the price of then.
                 invoice.judge_at_ns = now_ns + JUDGE_RETRY_NS
                 continue
@@ -466,7 +476,7 @@ class Invoices:
 
     def _move_on(self, session: Session, invoice: Invoice, now_ns: int) -> None:
         """Take every edge that what came now allows."""
-        lying = self._arrivals.count(session, invoice)
+        lying = self._arrivals.count(invoice)
         self._others.value(session, invoice, now_ns)
         least = least_pips(invoice)
         full = received_pips(invoice) >= least
@@ -483,7 +493,7 @@ class Invoices:
         elif not full and invoice.state is processing:
             self._go(session, invoice, new, EventType.INVOICE_REOPENED, now_ns)
 
-        if booked and invoice.state is processing and not self._is_deep(session, invoice):
+        if booked and invoice.state is processing and not self._is_deep(invoice):
             pass  # It is looked at again in the block in which it is deep enough.
         elif booked and invoice.state is processing and timely:
             self._go(session, invoice, InvoiceState.SETTLED, EventType.INVOICE_SETTLED, now_ns)
@@ -498,10 +508,10 @@ class Invoices:
             self._conversions.open(session, invoice, now_ns, returned=returned)
         self.sweeps.plan(invoice, lying, now_ns)
 
-    def _is_deep(self, session: Session, invoice: Invoice) -> bool:
+    def _is_deep(self, invoice: Invoice) -> bool:
         """Return whether enough is as deep as the store wants, or note in which block it will."""
         newest = self._settlement.newest_block()
-        invoice.deep_at_block = deep_at(session, invoice, least_pips(invoice), newest)
+        invoice.deep_at_block = deep_at(invoice, least_pips(invoice), newest)
         return invoice.deep_at_block is None
 
     def deep_due(self, session: Session, now_ns: int, turn: Turn) -> None:

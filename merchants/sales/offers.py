@@ -207,10 +207,11 @@ class Offers:
         invoices take nobody's own share: whoever opens many keeps no other shop from selling."""
         if already.all_pips == 0:
             return {}
-        reach = self._prices.reach_pips(market, now_ns)
         wanted = already.all_pips + quote.proceeds_pips
         own = already.pressed_pips if is_pressed else already.own_pips
         mine = own + quote.proceeds_pips
+        enough = max(wanted, mine * PRESSED_SHARE if is_pressed else 0)
+        reach = self._prices.reach_pips(market, enough, now_ns)
         is_greedy = is_pressed and mine > reach // PRESSED_SHARE
         if not is_greedy and (wanted <= reach or mine <= reach // OWN_SHARE):
             return {}

@@ -18,6 +18,7 @@ from merchants.records.policies import ConversionPolicy, PolicyKind, policy_of
 from merchants.records.pots import GIFT_WAITS, Gift, Pot
 from merchants.records.states import ConversionState
 from merchants.records.tables import Conversion, Invoice, Store
+from merchants.records.together import has_none
 from merchants.records.turns import Turn
 from merchants.sales import pricing
 from merchants.sales.reference_prices import Prices
@@ -63,9 +64,10 @@ class Pots:
         if _has_moved(invoice):
             self.keep(session, invoice, token, pips)
             return
-        gift = session.scalar(
-            select(Gift).where(GIFT_WAITS, Gift.invoice_id == invoice.id, Gift.token == token)
-        )
+        gift = None
+        if not has_none(invoice, "gifts"):
+            mine = (Gift.invoice_id == invoice.id, Gift.token == token)
+            gift = session.scalar(select(Gift).where(GIFT_WAITS, *mine))
         if gift is None:
             session.add(_gift(invoice, token, pips))
         else:
@@ -92,7 +94,6 @@ class Pots:
         pot.pips += pips
         if pot.slices_left == 0 or pot.look_at_ns is None:
             pot.look_at_ns = look_at_ns
-        session.flush()
 
     def look_at_all(self, session: Session, store_id: str, now_ns: int) -> None:
         """Look at a store's pots soon: its policy is another."""
@@ -320,7 +321,7 @@ def _gift(invoice: Invoice, token: bytes, pips: int, *, is_kept: bool = False) -
     return Gift(
         store_id=invoice.store_id,
         token=token,
-        invoice_id=invoice.id,
+        invoice=invoice,
         pips=pips,
         conversion_id=None,
         is_kept=is_kept,

@@ -3,6 +3,7 @@
 All integers: ticks, lots, and pips of the market's quote token.
 """
 
+from collections.abc import Iterable
 from typing import NamedTuple
 
 from engine.types import LOTS_MAX, PIPS_PER_TOKEN, PPM, fee_pips
@@ -30,7 +31,7 @@ class Quote(NamedTuple):
         return self.proceeds_pips * PIPS_PER_TOKEN // self.base_pips
 
 
-def quote_proceeds(market: Market, bids: list[Level], wanted_pips: int) -> Quote | None:
+def quote_proceeds(market: Market, bids: Iterable[Level], wanted_pips: int) -> Quote | None:
     """Return the smallest sale whose proceeds reach ``wanted_pips``; None if the bids do not.
 
     Base pips are rounded up, so that the merchant is never short by rounding. A market takes whole
@@ -53,7 +54,7 @@ def quote_proceeds(market: Market, bids: list[Level], wanted_pips: int) -> Quote
     return None
 
 
-def quote_base(market: Market, bids: list[Level], base_pips: int) -> Quote | None:
+def quote_base(market: Market, bids: Iterable[Level], base_pips: int) -> Quote | None:
     """Return the sale of ``base_pips``; None if the bids do not reach."""
     assert base_pips > 0, "nothing is quoted for nothing"
     proceeds = fee = 0

@@ -9,7 +9,7 @@ A consumer of the journal: the same history gives the same prices, whatever the 
 however it is cut into batches.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from enum import StrEnum
 from itertools import groupby
 from operator import attrgetter
@@ -20,9 +20,9 @@ import msgspec
 
 from engine.events import BustedTrade, EventKind
 from engine.log_entries import Committed, EventRow
-from engine.types import MONEY_MAX, PPM, Outcome, Side
+from engine.types import MONEY_MAX, PPM, PRICE_MAX, Outcome, Side
 from merchants.sales import pricing
-from merchants.sales.depth import AgedBook, BookMemory
+from merchants.sales.depth import Aged, AgedBook, BookMemory
 from merchants.sales.pricing import Level, Quote
 from merchants.sales.recent_trades import Tape, TapeMemory
 from settlement.orders.busts import busted_at, moved_back_at
@@ -170,13 +170,14 @@ class Prices:
         bids = self._bids(market, now_ns)
         if isinstance(bids, NoPrice):
             return bids
-        plain = pricing.quote_proceeds(market, bids, wanted_pips)
+        plain = pricing.quote_proceeds(market, bids.levels(), wanted_pips)
         if plain is None:
             return NoPrice.SHALLOW
         ceiling = self._ceiling(market, plain.lots, now_ns)
         if ceiling is None:
             return NoPrice.UNTRADED
-        return pricing.quote_proceeds(market, _under(bids, ceiling), wanted_pips) or NoPrice.SHALLOW
+        levels = bids.levels(ceiling)
+        return pricing.quote_proceeds(market, levels, wanted_pips) or NoPrice.SHALLOW
 
     def worth(self, market: Market, base_pips: int, now_ns: int) -> Quote | NoPrice:
         """Return the sale of ``base_pips`` at a price that counts."""
@@ -186,7 +187,7 @@ class Prices:
         ceiling = self._ceiling(market, -(-base_pips // market.lot_pips), now_ns)
         if ceiling is None:
             return NoPrice.UNTRADED
-        return pricing.quote_base(market, _under(bids, ceiling), base_pips) or NoPrice.SHALLOW
+        return pricing.quote_base(market, bids.levels(ceiling), base_pips) or NoPrice.SHALLOW
 
     def at_middle_pips(self, market: Market, lots: int) -> int | None:
         """Return what ``lots`` would bring in the middle of the book as it stands, whoever's it is;
@@ -198,12 +199,18 @@ class Prices:
         pips = market.quote_pips(lots, bid + ask) // 2
         return pips if pips <= MONEY_MAX else None
 
-    def reach_pips(self, market: Market, now_ns: int) -> int:
-        """Return what all bids that count would bring together; nothing where there is no price."""
+    def reach_pips(self, market: Market, enough_pips: int, now_ns: int) -> int:
+        """Return what all bids that count would bring together, or a part of it that is
+        ``enough_pips`` and more; nothing where there is no price."""
         bids, ceiling = self._bids(market, now_ns), self._ceiling(market, 1, now_ns)
         if isinstance(bids, NoPrice) or ceiling is None:
             return 0
-        return sum(market.quote_pips(lots, min(ticks, ceiling)) for ticks, lots in bids)
+        reach = 0
+        for ticks, lots in bids.levels(ceiling):
+            reach += market.quote_pips(lots, ticks)
+            if reach >= enough_pips:
+                break
+        return reach
 
     def held(self, market: Market) -> TapeMemory:
         """Return what is remembered of a market's trades and middles, as it is now."""
@@ -229,24 +236,44 @@ class Prices:
         middle = tape.middle_ticks(now_ns - self._terms.window_ns, now_ns)
         return traded if middle is None else max(1, min(traded, middle))
 
-    def _bids(self, market: Market, now_ns: int) -> list[Level] | NoPrice:
+    def _bids(self, market: Market, now_ns: int) -> "_Bids | NoPrice":
         """Return the bids that count, best first, if the book is one to take a price from."""
         book, _ = self._of(market.number)
         if book.best(Side.BUY) is None:
             return NoPrice.EMPTY
-        bids, asks = book.aged(Side.BUY, now_ns), book.aged(Side.SELL, now_ns)
-        if not bids:
+        bids = _Bids(book.aged(Side.BUY, now_ns))
+        bid = next(iter(bids), None)
+        if bid is None:
             return NoPrice.YOUNG
-        if not asks:
+        ask = next(book.aged(Side.SELL, now_ns), None)
+        if ask is None:
             return NoPrice.ONE_SIDED
-        bid, ask, width = bids[0].ticks, asks[0].ticks, self._terms.spread_ppm_max
-        if 2 * (ask - bid) * PPM > width * (ask + bid):
+        width = self._terms.spread_ppm_max
+        if 2 * (ask.ticks - bid.ticks) * PPM > width * (ask.ticks + bid.ticks):
             return NoPrice.WIDE
-        near = {one.account for one in bids if (bid - one.ticks) * PPM <= width * bid}
-        if len(near) < self._terms.owners_min:
-            return NoPrice.ONE_OWNER
-        return [(one.ticks, one.lots) for one in bids]
+        near: set[int] = set()
+        for one in bids:
+            if (bid.ticks - one.ticks) * PPM > width * bid.ticks:
+                break
+            near.add(one.account)
+            if len(near) >= self._terms.owners_min:
+                return bids
+        return NoPrice.ONE_OWNER
 
 
-def _under(bids: list[Level], ceiling: int) -> list[Level]:
-    return [(min(ticks, ceiling), lots) for ticks, lots in bids]
+class _Bids:
+    """Bids that count, best first: none is looked at before somebody asks for it."""
+
+    def __init__(self, rest: Iterator[Aged]) -> None:
+        self._seen: list[Aged] = []
+        self._rest = rest
+
+    def __iter__(self) -> Iterator[Aged]:
+        yield from self._seen
+        for one in self._rest:
+            self._seen.append(one)
+            yield one
+
+    def levels(self, ceiling: int = PRICE_MAX) -> Iterator[Level]:
+        """Yield price and lots of each, none priced above ``ceiling``."""
+        return ((min(one.ticks, ceiling), one.lots) for one in self)

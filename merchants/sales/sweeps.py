@@ -10,6 +10,7 @@ from merchants.records.options import option_of
 from merchants.records.shares import ways_of
 from merchants.records.states import InvoiceState
 from merchants.records.tables import Invoice
+from merchants.records.together import whole
 from merchants.records.turns import Turn
 from merchants.sales.arrivals import Arrivals
 from merchants.sales.reference_prices import Prices
@@ -22,6 +23,9 @@ SWEEP_RETRY_NS: Final = 600 * 10**9
 time after twice as long."""
 
 SWEEP_DOUBLINGS_MAX: Final = 8
+
+TOKENS_MAX: Final = 16
+"""Most tokens that are looked for at an old address."""
 
 
 class Sweeps:
@@ -41,16 +45,31 @@ class Sweeps:
 
     def due(self, session: Session, now_ns: int, turn: Turn) -> None:
         """Ask for the sweeps that are due; again later while what they move is not booked."""
-        due = select(Invoice).where(Invoice.sweep_at_ns <= now_ns)
+        due = select(Invoice).where(Invoice.sweep_at_ns <= now_ns).options(*whole())
         places: list[SweepPlace] = []
         for invoice in turn.rows(session, due):
-            tokens = self._worth_sweeping(invoice, self._arrivals.count(session, invoice))
+            tokens = self._worth_sweeping(invoice, self._arrivals.count(invoice))
             places += [SweepPlace(invoice.wallet, invoice.ref, token) for token in tokens]
             wait_ns = SWEEP_RETRY_NS << min(invoice.sweep_tries, SWEEP_DOUBLINGS_MAX)
             invoice.sweep_at_ns = now_ns + wait_ns
             invoice.sweep_tries += 1
         if places:
             self._settlement.enqueue_sweeps(places)
+
+    def look_again(self, invoice: Invoice) -> None:
+        """Sweep whatever lies at the address of an invoice that is watched no more, seen or not, of
+        all tokens that could count; where nothing lies the contract refuses, and nothing is sent.
+        Its transfers are reported again until the next start."""
+        self._settlement.deposit_address(invoice.wallet, invoice.ref)
+        catalog = self._exchange.catalog
+        sold = [
+            token.address
+            for token in catalog.tokens
+            if catalog.market_of_pair(token.address, invoice.settle) is not None
+        ]
+        tokens = [invoice.settle, *sold[:TOKENS_MAX]]
+        places = [SweepPlace(invoice.wallet, invoice.ref, token) for token in tokens]
+        self._settlement.enqueue_sweeps(places)
 
     def plan(self, invoice: Invoice, lying: dict[bytes, int], now_ns: int) -> None:
         """Say when to sweep next. An open invoice waits for the rest of its payment: one sweep

@@ -10,12 +10,12 @@ waiting for long.
 
 import asyncio
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Coroutine
 from random import Random
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
 from sqlalchemy import Engine, Select, select, update
-from sqlalchemy.orm import Session
+from sqlalchemy.orm import Session, lazyload
 
 from engine.types import PPM
 from merchants.records.database import transaction
@@ -36,6 +36,10 @@ PER_STORE_MAX: Final = 8
 
 AGE_MAX_NS: Final = 7 * 24 * 3600 * 10**9
 """An event is given up after ten attempts, or when it is so old."""
+
+LAND_SECONDS: Final = 0.01
+"""How long an answer waits for those of others that are in the air, to be written down with them:
+a transaction costs as much again as what it says of an answer."""
 
 GIVEN_UP_MAX: Final = 200
 """Most events given up at once, so that nobody waits for it."""
@@ -87,6 +91,8 @@ class Deliveries:
         self._clock = clock
         self._jitter = jitter
         self._in_flight: dict[int, _Flight] = {}
+        self._answers: list[tuple[_Flight, Answer]] = []
+        self._landing = False
         self._tasks: set[asyncio.Task[None]] = set()
         self._turns: dict[str, int] = {}
         """When each store, and each endpoint, with something due began last, counted in turns."""
@@ -99,12 +105,9 @@ class Deliveries:
         A place that has become free takes the next by itself.
         """
         self._give_up_old()
-        flights = self._take_off(IN_FLIGHT_MAX - len(self._in_flight))
-        for flight in flights:
-            task = asyncio.create_task(self._fly(flight))
-            self._tasks.add(task)
-            task.add_done_callback(self._landed)
-        return len(flights)
+        with transaction(self._database) as session:
+            flights = self._take_off(session)
+        return self._leave(flights)
 
     async def close(self) -> None:
         """Wait for what is in the air. What else is due leaves after the next start: a shop that
@@ -117,43 +120,72 @@ class Deliveries:
         while self._tasks:
             await asyncio.gather(*self._tasks)
 
-    def _landed(self, task: asyncio.Task[None]) -> None:
+    def _leave(self, flights: list[_Flight]) -> int:
+        self._in_flight.update((flight.delivery_id, flight) for flight in flights)
+        for flight in flights:
+            self._begin(self._fly(flight))
+        return len(flights)
+
+    def _begin(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._ended)
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
         self._tasks.discard(task)
         if not task.cancelled():
             task.result()  # A bug in a delivery must be heard, not kept in a dropped task.
 
     async def _fly(self, flight: _Flight) -> None:
-        """Send ``flight``, then whoever's turn it is, until nothing is due."""
-        due = [flight]
-        while due:
-            try:
-                await self._deliver(due[0])
-            finally:
-                del self._in_flight[due[0].delivery_id]
-            due = self._take_off(1)
+        """Send ``flight``; its answer is written down with others'."""
+        answer = None
+        try:
+            answer = await self._egress.post(flight.url, flight.headers, flight.body)
+        finally:
+            if answer is None:
+                del self._in_flight[flight.delivery_id]
+        self._answers.append((flight, answer))
+        if not self._landing:
+            self._landing = True
+            self._begin(self._land())
 
-    def _take_off(self, room: int) -> list[_Flight]:
-        """Return up to ``room`` attempts that leave now.
+    async def _land(self) -> None:
+        """Write down what was answered, and send whoever's turn it is, until nothing is."""
+        try:
+            while self._answers:
+                if len(self._answers) < len(self._in_flight):
+                    await asyncio.sleep(LAND_SECONDS)
+                answers, self._answers = self._answers, []
+                for flight, _ in answers:
+                    del self._in_flight[flight.delivery_id]
+                with transaction(self._database) as session:
+                    self._take_all(session, answers)
+                    flights = self._take_off(session)
+                self._leave(flights)
+        finally:
+            self._landing = False
+
+    def _take_off(self, session: Session) -> list[_Flight]:
+        """Return attempts that leave now, as far as there is room.
 
         An attempt is written down before it leaves: whatever happens to it, the next one keeps to
         the schedule.
         """
+        room = IN_FLIGHT_MAX - len(self._in_flight)
         if self._is_closing or room <= 0:
             return []
-        with transaction(self._database) as session:
-            chosen = [one for one in self._chosen(session, room) if self._has_words(session, one)]
-            for delivery in chosen:
-                delivery.attempts += 1
-                delivery.last_status, delivery.last_error = 0, UNANSWERED
-                delivery.next_attempt_ns = self._clock() + self._wait_ns(delivery.attempts, 0)
-            flights = [self._flight_of(session, delivery) for delivery in chosen]
-        self._in_flight.update((flight.delivery_id, flight) for flight in flights)
-        return flights
+        chosen = self._chosen(session, room)
+        endpoints = _endpoints(session, {one.endpoint_id for one in chosen})
+        told = [one for one in chosen if self._has_words(endpoints[one.endpoint_id], one)]
+        for delivery in told:
+            delivery.attempts += 1
+            delivery.last_status, delivery.last_error = 0, UNANSWERED
+            delivery.next_attempt_ns = self._clock() + self._wait_ns(delivery.attempts, 0)
+        return [self._flight_of(endpoints[one.endpoint_id], one) for one in told]
 
-    def _has_words(self, session: Session, delivery: Delivery) -> bool:
+    def _has_words(self, endpoint: Endpoint, delivery: Delivery) -> bool:
         """Return whether its endpoint can be told of it; what waits while an endpoint changes to
         words that lack it is given up: it would be in the way of all that is due, of all shops."""
-        endpoint = session.get_one(Endpoint, delivery.endpoint_id)
         if FORMATS[endpoint.format].tells(delivery.event.type):
             return True
         delivery.last_error = f"there are no words for it in {endpoint.format}"
@@ -208,17 +240,16 @@ class Deliveries:
         flights = self._in_flight.values()
         taken = {flight.subject_id for flight in flights if flight.endpoint_id == endpoint_id}
         while len(chosen) < limit:
-            subject_id = session.scalar(
-                select(Delivery.subject_id)
-                .where(*mine, is_due, Delivery.subject_id.not_in(taken))
-                .order_by(Delivery.next_attempt_ns)
-                .limit(1)
-            )
-            if subject_id is None:
+            others = select(Delivery.subject_id).where(*mine, is_due)
+            # Some more than there is room for: an invoice often has several that wait.
+            longest = others.where(Delivery.subject_id.not_in(taken)).limit(2 * limit)
+            found = session.scalars(longest.order_by(Delivery.next_attempt_ns)).all()
+            if not found:
                 break
-            taken.add(subject_id)
-            earliest = select(Delivery).where(*of_subject, Delivery.subject_id == subject_id)
-            chosen += session.scalars(earliest.order_by(Delivery.id).limit(1)).all()
+            for subject_id in list(dict.fromkeys(found))[: limit - len(chosen)]:
+                taken.add(subject_id)
+                earliest = select(Delivery).where(*of_subject, Delivery.subject_id == subject_id)
+                chosen += session.scalars(earliest.order_by(Delivery.id).limit(1)).all()
         return chosen
 
     def _give_up_old(self) -> None:
@@ -246,8 +277,7 @@ class Deliveries:
             .execution_options(synchronize_session=False)
         )
 
-    def _flight_of(self, session: Session, delivery: Delivery) -> _Flight:
-        endpoint = session.get_one(Endpoint, delivery.endpoint_id)
+    def _flight_of(self, endpoint: Endpoint, delivery: Delivery) -> _Flight:
         message = message_of(delivery)
         secrets, now_s = endpoint.secrets.split(" "), self._clock() // 10**9
         encoded = FORMATS[endpoint.format].encode(message, secrets, now_s)
@@ -261,14 +291,24 @@ class Deliveries:
             body=encoded.body,
         )
 
-    async def _deliver(self, flight: _Flight) -> None:
-        answer = await self._egress.post(flight.url, flight.headers, flight.body)
-        with transaction(self._database) as session:
-            self._take(session, flight, answer)
+    def _take_all(self, session: Session, answers: list[tuple[_Flight, Answer]]) -> None:
+        endpoints = _endpoints(session, {flight.endpoint_id for flight, _ in answers})
+        names = sorted(flight.delivery_id for flight, _ in answers)
+        # What they told is not read again.
+        query = select(Delivery).where(Delivery.id.in_(names)).options(lazyload(Delivery.event))
+        sent = {row.id: row for row in session.scalars(query)}
+        for flight, answer in answers:
+            row, endpoint = sent[flight.delivery_id], endpoints[flight.endpoint_id]
+            self._take(session, flight, row, endpoint, answer)
 
-    def _take(self, session: Session, flight: _Flight, answer: Answer) -> None:
-        delivery = session.get_one(Delivery, flight.delivery_id)
-        endpoint = session.get_one(Endpoint, flight.endpoint_id)
+    def _take(
+        self,
+        session: Session,
+        flight: _Flight,
+        delivery: Delivery,
+        endpoint: Endpoint,
+        answer: Answer,
+    ) -> None:
         delivery.last_status = endpoint.last_status = answer.status
         delivery.last_error = endpoint.last_error = answer.error
         endpoint.last_ns = self._clock()
@@ -283,6 +323,7 @@ class Deliveries:
                 delivery.state = moved(DELIVERY_EDGES, delivery.state, DeliveryState.DEAD)
             session.flush()
             self._give_up_some_of(session, endpoint.id)
+            session.expire_all()  # What else was answered may be among these.
         elif 200 <= answer.status < 300:
             delivery.state = moved(DELIVERY_EDGES, delivery.state, DeliveryState.DELIVERED)
         elif delivery.state is DeliveryState.DEAD:
@@ -300,6 +341,11 @@ class Deliveries:
         spread_ppm = PPM + self._jitter.randint(-JITTER_PPM, JITTER_PPM)
         wait_ns = DELAYS_S[min(attempts, len(DELAYS_S)) - 1] * spread_ppm * 1000
         return max(wait_ns, min(retry_after_s, RETRY_AFTER_MAX_S) * 10**9)
+
+
+def _endpoints(session: Session, names: Collection[str]) -> dict[str, Endpoint]:
+    query = select(Endpoint).where(Endpoint.id.in_(sorted(names)))
+    return {row.id: row for row in session.scalars(query)} if names else {}
 
 
 def message_of(delivery: Delivery) -> Message:

@@ -5,6 +5,7 @@ promise to deliver it are written in the transaction of the change. What was com
 what was not never happened.
 """
 
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import NamedTuple
 
@@ -23,11 +24,13 @@ from merchants.documents.native import (
     payment_document,
 )
 from merchants.documents.refunds import RefundDocument, refund_document
-from merchants.documents.sums import sums_of
+from merchants.documents.sums import Sums
 from merchants.records.endpoints import Delivery, Endpoint
+from merchants.records.pots import given_by
 from merchants.records.refunds import Refund
 from merchants.records.states import DeliveryState
 from merchants.records.tables import Conversion, Credit, Event, Invoice, Payment
+from merchants.records.together import has_none, once
 from merchants.webhooks.event_types import EventType
 from merchants.webhooks.formats import FORMATS
 from settlement.orders.catalog import Catalog
@@ -76,22 +79,25 @@ def record(
 ) -> None:
     """Append one event of ``invoice``, and its delivery to each endpoint that wants it."""
     invoice.event_count += 1
+    given = () if has_none(invoice, "gifts") else given_by(session, (invoice.id,))[invoice.id]
     contents = _Contents(
         invoice.event_count,
-        invoice_summary(catalog, invoice, sums_of(session, catalog, (invoice.id,))[invoice.id]),
+        invoice_summary(catalog, invoice, Sums(given=given)),
         None if payment is None else payment_document(catalog, payment),
         None if conversion is None else conversion_summary(catalog, conversion),
         None if deposit is None else deposit_document(catalog, deposit),
         None if refund is None else refund_document(catalog, refund),
     )
     place = Place(invoice.store_id, invoice.id, invoice.event_count)
-    append(session, place, kind, contents, now_ns)
+    # So that a new invoice is written before what is told of it.
+    append(session, place, kind, contents, now_ns).invoice = invoice
 
 
 def append(
     session: Session, place: Place, kind: EventType, contents: msgspec.Struct, now_ns: int
-) -> None:
+) -> Event:
     """Write an event down, and its delivery to each endpoint of the store that wants it."""
+    told = _told(session, place.store_id)
     timestamp = datetime.fromtimestamp(now_ns // 10**9, UTC).isoformat()
     # Of what is told, and not of its number alone: where these rows are set back to an older copy,
     # the same event is told under the same id, and another in its place under another.
@@ -106,10 +112,7 @@ def append(
         body=msgspec.json.encode(_Body(kind, timestamp, msgspec.Raw(written))).decode(),
     )
     session.add(event)
-    wanted = select(Endpoint).where(
-        Endpoint.store_id == place.store_id, Endpoint.enabled, Endpoint.deleted_ns.is_(None)
-    )
-    for endpoint in session.scalars(wanted.order_by(Endpoint.created_ns, Endpoint.id)).all():
+    for endpoint in told:
         if _is_wanted(endpoint, kind):
             session.add(
                 Delivery(
@@ -122,6 +125,16 @@ def append(
                     next_attempt_ns=now_ns,
                 )
             )
+    return event
+
+
+def _told(session: Session, store_id: str) -> Sequence[Endpoint]:
+    """Return where a store is told."""
+    enabled = select(Endpoint).where(
+        Endpoint.store_id == store_id, Endpoint.enabled, Endpoint.deleted_ns.is_(None)
+    )
+    in_order = enabled.order_by(Endpoint.created_ns, Endpoint.id)
+    return once(session, ("told", store_id), lambda: session.scalars(in_order).all())
 
 
 def _is_wanted(endpoint: Endpoint, kind: EventType) -> bool:

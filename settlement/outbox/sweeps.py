@@ -73,11 +73,13 @@ class Sweeps:
 
     def ask(self, places: Sequence[SweepPlace]) -> None:
         """Make ``places`` due, unless a sweep of theirs is not signed yet: it takes this too."""
+        asked_ns = self._now_ns()
         with self._outbox.writing() as db:
-            for place in places:
-                if db.execute(_unsigned(place)).first() is None:
-                    row = place._asdict() | {"asked_ns": self._now_ns()}
-                    db.execute(sweeps.insert().values(**row))
+            taken = {SweepPlace._make(row) for row in db.execute(_unsigned(places))}
+            due = [place for place in dict.fromkeys(places) if place not in taken]
+            if due:
+                rows = [place._asdict() | {"asked_ns": asked_ns} for place in due]
+                db.execute(sweeps.insert(), rows)
 
     def gather(self, newest: int, gas_max: int, age_ns: int) -> bool:
         """Seal what goes together now; return whether anything was sealed.
@@ -174,11 +176,11 @@ def _same(table: sa.FromClause, other: sa.FromClause) -> list[sa.ColumnElement[b
     return [table.c[name] == other.c[name] for name in SweepPlace._fields]
 
 
-def _unsigned(place: SweepPlace) -> sa.Select[tuple[int]]:
-    """Find a sweep of ``place`` that is due, or whose action has not been signed."""
+def _unsigned(places: Sequence[SweepPlace]) -> sa.Select[tuple[bytes, bytes, bytes]]:
+    """Find the places of those invoices whose sweep is due, or whose action has not been signed."""
     waits = sa.or_(sweeps.c.action_id.is_(None), actions.c.state == ActionState.SEALED)
     return (
-        sa.select(sweeps.c.id)
+        sa.select(*(sweeps.c[name] for name in SweepPlace._fields))
         .outerjoin(actions, actions.c.id == sweeps.c.action_id)
-        .where(waits, *(sweeps.c[name] == value for name, value in place._asdict().items()))
+        .where(waits, sweeps.c.ref.in_(sorted({place.ref for place in places})))
     )

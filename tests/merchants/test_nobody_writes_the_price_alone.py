@@ -133,12 +133,12 @@ def test_a_maker_who_prices_again_keeps_his_age_at_the_worst_price_he_showed(wor
         venue.cancel(SECOND, first)
         first = venue.quote(Side.BUY, ticks, 40, SECOND)
         market, now = venue.catalog.markets[0], world.now_ns
-        aged = venue.merchants.prices._books[market.number].aged(Side.BUY, now)
+        aged = list(venue.merchants.prices._books[market.number].aged(Side.BUY, now))
         assert aged[0].ticks <= ticks and aged[0].ticks >= 200_020
     venue.cancel(SECOND, first)
     world.pass_time(2)
     venue.quote(Side.BUY, 200_050, 40, SECOND)
-    assert venue.merchants.prices._books[0].aged(Side.BUY, world.now_ns)[0].ticks == 200_000
+    assert next(venue.merchants.prices._books[0].aged(Side.BUY, world.now_ns)).ticks == 200_000
 
 
 def test_prices_are_the_same_after_a_restart_and_from_a_snapshot(world):
