@@ -3,7 +3,8 @@
 By the clock, not by a number of rows: what a row costs depends on what happened to it.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from itertools import islice
 from typing import Final, TypeVar
 
 from sqlalchemy import Select
@@ -37,3 +38,10 @@ class Turn:
                 return
         if len(found) == self._rows_max:
             self.is_whole = False
+
+
+def batched(addresses: Iterable[bytes], size: int) -> Iterator[list[bytes]]:
+    """Yield ``addresses`` in lists of at most ``size``, in the order of their bytes."""
+    rest = iter(sorted(addresses))
+    while chunk := list(islice(rest, size)):
+        yield chunk
