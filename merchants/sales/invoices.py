@@ -46,7 +46,7 @@ from merchants.records.tables import Credit, Invoice, Store
 from merchants.records.turns import Turn
 from merchants.sales.adopted import was_sold
 from merchants.sales.arrivals import Arrivals, Deposit
-from merchants.sales.asked import InvoiceRequest, Sources, asked_of, why_malformed
+from merchants.sales.asked import Asked, InvoiceRequest, Sources, asked_of, why_malformed
 from merchants.sales.conversions import NOTHING, Conversions
 from merchants.sales.exceptions import OpensRefunds, Returns
 from merchants.sales.offers import Offered, Offers, why_of
@@ -159,9 +159,20 @@ class Invoices:
         if isinstance(offered, Rejection):
             return offered
 
+        invoice = self._new(store, request, asked, offered, now_ns)
+        invoice.is_pressed = is_pressed
+        count_open(session, invoice, 1)
+        session.add(invoice)
+        self._record(session, invoice, EventType.INVOICE_CREATED, now_ns)
+        return invoice
+
+    def _new(
+        self, store: Store, request: InvoiceRequest, asked: Asked, offered: Offered, now_ns: int
+    ) -> Invoice:
+        """Return the row of an invoice for which nothing has come."""
         invoice_id = "inv_" + self._entropy(16).hex()
         ref = keccak256(invoice_id.encode())
-        invoice = Invoice(
+        return Invoice(
             id=invoice_id,
             store_id=store.id,
             store=store,
@@ -174,7 +185,7 @@ class Invoices:
             order_id=request.order_id,
             details=request.metadata,
             redirect_url=request.redirect_url,
-            settle=settle.address,
+            settle=store.settle,
             wallet=store.wallet,
             ref=ref,
             deposit_address=self._settlement.deposit_address(store.wallet, ref),
@@ -189,7 +200,6 @@ class Invoices:
             judge_at_ns=None,
             short_pips=0,
             over_pips=0,
-            is_pressed=is_pressed,
             other_count=0,
             event_count=0,
             sweep_tries=0,
@@ -203,10 +213,6 @@ class Invoices:
             gifts=[],
             others=[],
         )
-        count_open(session, invoice, 1)
-        session.add(invoice)
-        self._record(session, invoice, EventType.INVOICE_CREATED, now_ns)
-        return invoice
 
     def requote(self, session: Session, invoice: Invoice, now_ns: int) -> Rejection | None:
         """Let an expired invoice be paid at new quotes, for as long as a new one; what came counts
