@@ -51,6 +51,7 @@ from merchants.reports.movements import Movements
 from merchants.reports.reports import Reports
 from merchants.sales.arrivals import Deposit
 from merchants.sales.asked import InvoiceRequest, Sources
+from merchants.sales.confirmations import Confirmations
 from merchants.sales.conversions import Conversions
 from merchants.sales.exceptions import ExceptionPolicies
 from merchants.sales.invoices import WATCHED_NS, Invoices, parameters_hash
@@ -185,6 +186,7 @@ class Merchants:
         pots = self.conversions.pots
         self.policies = Policies(database, catalog, self.prices, pots, self._clock)
         self.exception_policies = ExceptionPolicies(database)
+        self.confirmations = Confirmations(database, required)
         self.reader = Reader(database, catalog, settlement, required, lambda: self._head)
         self.notes = InvoiceNotes(database, self._clock)
         self.movements = Movements(database, catalog)
@@ -523,6 +525,7 @@ class Merchants:
             self.invoices.expire_due,
             self.invoices.judge_due,
             self.invoices.value_due,
+            self.invoices.deep_due,
             self.invoices.sweeps.due,
             self.conversions.follow_due,
             *self.refunding.work(),
