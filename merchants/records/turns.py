@@ -3,8 +3,7 @@
 By the clock, not by a number of rows: what a row costs depends on what happened to it.
 """
 
-from collections.abc import Callable, Iterable, Iterator
-from itertools import islice
+from collections.abc import Callable, Iterator
 from typing import Final, TypeVar
 
 from sqlalchemy import Select
@@ -38,10 +37,3 @@ class Turn:
                 return
         if len(found) == self._rows_max:
             self.is_whole = False
-
-
-def batched(addresses: Iterable[bytes], size: int) -> Iterator[list[bytes]]:
-    """Yield ``addresses`` in lists of at most ``size``, in the order of their bytes."""
-    rest = iter(sorted(addresses))
-    while chunk := list(islice(rest, size)):
-        yield chunk
