@@ -121,10 +121,13 @@ class Invoices:
         self._confirmations_required = confirmations_required
         self._returns = Returns(refunds)
         self._offers = Offers(exchange, sources.prices)
-        self._arrivals = Arrivals(
-            exchange.catalog, confirmations_required * BLOCK_NS, confirmations_required
-        )
         self._others = Others(exchange, sources.prices, self._offers)
+        self._arrivals = Arrivals(
+            exchange.catalog,
+            confirmations_required * BLOCK_NS,
+            confirmations_required,
+            self._others.is_dust,
+        )
         self.sweeps = Sweeps(exchange, settlement, sources.prices, self._arrivals)
 
     def create(
