@@ -1,7 +1,8 @@
 """Whose API key of a store does a request carry?
 
 The same for every dialect that shops' programs speak: a wrong key is charged to the address before
-the rows are asked, each request to its key.
+the rows are asked, each request to its key. A body is waited for when its key is known, and may
+take half a minute: what ended meanwhile asks for nothing any more.
 """
 
 from collections.abc import Collection
@@ -16,6 +17,9 @@ from gateway.http.clients import Clients
 from gateway.trading.budgets import ShopLimits
 from gateway.trading.rejection import Rejection
 from merchants.stores.api_keys import ApiKeys, Holder
+
+SAFE: Final = frozenset({"GET", "HEAD", "OPTIONS"})
+"""What changes nothing."""
 
 SCHEMES: Final = ("bearer", "token")
 """``Bearer``, or ``token`` as BTCPay's clients say."""
@@ -40,10 +44,23 @@ async def holder_of_key(
     """Return who asks with ``key``; NOT_AUTHENTICATED, in the words of ``refusal``, if nobody."""
     client = clients.of(request)
     limits.require_guesses(client)
-    holder = await readers.ask(keys.authenticate, key)
+    holder = await _known(request, key, keys, readers)
     if holder is None:
         limits.guessed_wrong(client)
         raise Rejection(Outcome.NOT_AUTHENTICATED, refusal)
     note(request.scope, limits.request(holder.key_id).left)
     keys.used(holder.key_id)
     return holder
+
+
+async def _known(request: Request, key: str, keys: ApiKeys, readers: Readers) -> Holder | None:
+    """Return who has ``key`` now that the body of what changes something is here."""
+    while True:
+        ended = keys.ended
+        holder = await readers.ask(keys.authenticate, key)
+        if holder is None:
+            return None  # Nobody waits for a stranger's body.
+        if request.method not in SAFE:
+            await request.body()
+        if keys.ended == ended:
+            return holder

@@ -84,6 +84,8 @@ class ApiKeys:
         self._entropy = entropy
         self._used: OrderedDict[str, int] = OrderedDict()
         """When keys were used that is not written down yet."""
+        self.ended = 0
+        """How often keys were ended since the start: who remembers a key looks again then."""
         self._noted_ns = 0
 
     def new(self, store_id: str, label: str, scopes: Iterable[str], made_by: str) -> KeyMade:
@@ -154,6 +156,7 @@ class ApiKeys:
         now_ns = self._clock()
         ends_ns = now_ns + former_s * 10**9
         former.ends_ns = min(former.ends_ns or ends_ns, ends_ns)
+        self.ended += 1
         self._tell(session, former, ROTATED, now_ns)
 
     def revoke(self, store_id: str, key_id: str) -> ApiKey | Rejection:
@@ -167,6 +170,7 @@ class ApiKeys:
 
     def _end(self, session: Session, row: ApiKey) -> None:
         row.ends_ns = self._clock()
+        self.ended += 1
         self._tell(session, row, REVOKED, row.ends_ns)
 
     def end_of(
@@ -181,6 +185,7 @@ class ApiKeys:
 
     def end_all(self, session: Session, store_id: str) -> None:
         """End all keys of a store, in the caller's transaction, without a word of each."""
+        self.ended += 1
         all_of_it = update(ApiKey).where(ApiKey.store_id == store_id, self._is_working())
         session.execute(
             all_of_it.values(ends_ns=self._clock()).execution_options(synchronize_session=False)
@@ -215,6 +220,12 @@ class ApiKeys:
                 return None
             store = session.get_one(Store, row.store_id)
         return Holder(store, row.id, opened(row.scopes.split(" ")), row.made_by)
+
+    def label_of(self, key_id: str) -> str:
+        """Return what a key is called, empty if there is none. Only reads, any thread may."""
+        with reading(self._database) as session:
+            row = session.get(ApiKey, key_id)
+            return "" if row is None else row.label
 
     def used(self, key_id: str) -> None:
         """Note that a key was used; ``write_used`` writes it down."""

@@ -194,14 +194,14 @@ def test_found_endpoints_that_hang_took_every_place(world):
     for number in range(IN_FLIGHT_MAX):
         store = venue.approved_store(webhook_url=f"https://hangs{number}/")
         for _ in range(3):
-            venue.invoice(store)
+            venue.invoice(store, token="USD")
     held = Held(0)
 
     async def play():
         deliveries = deliveries_to(world, held)
         assert deliveries.start_due() == IN_FLIGHT_MAX
         await held.arrived(IN_FLIGHT_MAX)
-        venue.invoice(venue.approved_store(webhook_url="https://quick/"))
+        venue.invoice(venue.approved_store(webhook_url="https://quick/"), token="USD")
         held.release(1)
         await held.arrived(IN_FLIGHT_MAX + 1)
         assert held.urls[-1] == "https://quick/", "the next place is of who has had no turn"
@@ -223,7 +223,7 @@ def test_an_endpoint_that_is_gone_is_left_alone(world):
     assert len(world.received) == 1
     assert [state for state, _ in statuses(venue, store)] == ["dead"]
     told = venue.types(store)
-    assert told == ["invoice.created", "invoice.created", "endpoint.disabled"], "the list keeps all"
+    assert told == ["invoice.created", "endpoint.disabled", "invoice.created"], "the list has all"
 
 
 def test_found_one_answer_that_it_is_gone_silenced_a_shop_for_ever(world):

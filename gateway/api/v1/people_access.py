@@ -16,6 +16,7 @@ from urllib.parse import urlsplit
 from fastapi import Depends, Header, Path, Request, Response
 
 from engine.types import Outcome
+from gateway.api.key_holders import SAFE
 from gateway.http.clients import Clients
 from gateway.trading.budgets import RateLimits
 from gateway.trading.networks import network_of, prefix_of
@@ -28,7 +29,6 @@ from merchants.people.sessions import LIFE_S, Opened, Origin
 from merchants.records import rejection
 from settlement.protocol.eip712 import Domain
 
-SAFE: Final = frozenset({"GET", "HEAD", "OPTIONS"})
 LOOPBACK: Final = "127.0.0.1"
 LOOPBACK_NAME: Final = "localhost"
 THREADS: Final = 2
@@ -193,8 +193,12 @@ async def person_of(request: Request, gate: Gate) -> Person | None:
 
 
 async def signed_in(request: Request, gate: AtGate) -> Person:
-    """Return who asks; raises NOT_AUTHENTICATED."""
+    """Return who asks, once the body of what changes something is here: that may take half a
+    minute, in which sessions and roles end. Raises NOT_AUTHENTICATED."""
     person = await person_of(request, gate)
+    if person is not None and request.method not in SAFE:
+        await request.body()
+        person = await person_of(request, gate)
     if person is None:
         raise Rejection(Outcome.NOT_AUTHENTICATED, "sign in first: POST /v1/people/sessions/...")
     return person

@@ -13,8 +13,8 @@ import msgspec
 from fastapi import Request
 
 from engine.types import Outcome
+from gateway.api.key_holders import SAFE
 from gateway.api.v1.people_access import (
-    SAFE,
     Gate,
     actor_in,
     refused,

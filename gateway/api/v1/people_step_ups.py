@@ -36,6 +36,7 @@ from merchants.people.passkeys import encoded
 from merchants.people.people import Answer as Given
 from merchants.people.step_ups import ACTIONS, TOTP, WALLET, Action
 from settlement.protocol.checksum import checksum_address
+from settlement.protocol.eip712 import recover
 from settlement.protocol.siwe import personal_digest
 
 FIND = (400, 401, 403, 404, 413, 429, 503)
@@ -117,9 +118,12 @@ async def answer(
         gate.hold_up(gate.people.code_guesses.wait_s(person.user_id))
     signature = b"" if body.signature is None else unhex(body.signature)
     vouched = None
-    if WALLET in asked.needs and asked.wallet is not None and signature:
+    if WALLET in asked.needs and asked.wallet is not None:
         digest = personal_digest(asked.message)
-        vouched = await gate.wallets.ask(gate.people.signers.ask, asked.wallet, digest, signature)
+        # Who has a key waits for no node, however slow.
+        if await gate.proofs.ask(recover, digest, signature) != asked.wallet:
+            ask = gate.people.signers.ask
+            vouched = await gate.wallets.ask(ask, asked.wallet, digest, signature)
     given = Given(body.passkey, body.code, signature, vouched)
     answered = await gate.proofs.ask(
         gate.people.proven_answer, person, asked, given, gate.site_of(request)

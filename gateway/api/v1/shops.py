@@ -18,11 +18,13 @@ from gateway.api.v1 import (
     policies,
     reports,
     shop_applications,
+    shop_confirmations,
     shop_grants,
     shop_keys,
     shop_points,
     shop_refunds,
     shop_requotes,
+    shop_rescans,
     shop_webhooks,
 )
 from gateway.api.v1.encoding import address
@@ -122,12 +124,14 @@ def merchants_router(
     mounted.include_router(shop_grants.router)
     mounted.include_router(policies.router)
     mounted.include_router(exception_policies.router)
+    mounted.include_router(shop_confirmations.router)
     mounted.include_router(embedding.router)
     mounted.include_router(shop_keys.router)
     mounted.include_router(shop_applications.router)
     mounted.include_router(shop_webhooks.router)
     mounted.include_router(shop_refunds.router)
     mounted.include_router(shop_requotes.router)
+    mounted.include_router(shop_rescans.router)
     mounted.include_router(reports.router)
     mounted.include_router(shop_points.router)
     return mounted
