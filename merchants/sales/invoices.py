@@ -349,6 +349,12 @@ class Invoices:
             why = "it is of a token that was not asked for"
             self._returns.all_of(session, invoice, [credit.token], why, now_ns)
 
+    def returned(self, session: Session, invoice: Invoice, now_ns: int) -> None:
+        """Take what refunds of it gave back, or give back no more. Once it is settled that changes
+        nothing: what is given back then has paid."""
+        if invoice.state is not InvoiceState.SETTLED:
+            self._move_on(session, invoice, now_ns)
+
     def value_due(self, session: Session, now_ns: int, turn: Turn) -> None:
         """Look again for the price of other tokens that came and had none."""
         for invoice in self._others.due(session, now_ns, turn):

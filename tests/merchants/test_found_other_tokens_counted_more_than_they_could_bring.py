@@ -43,6 +43,27 @@ def test_found_what_was_given_back_counted_again_for_what_could_not_be_sold(worl
     assert "floor" in sole(look(world, invoice).others).why
 
 
+def test_found_a_refund_that_was_cancelled_left_a_paid_invoice_open(world):
+    invoice = world.venue.invoice(world.venue.approved_store(), "50")
+    deposit(world, invoice, 20)
+    refund = given_back(world, invoice)
+    deposit(world, invoice, 5)
+    assert look(world, invoice).status == "new"
+    world.venue.merchants.refunding.refunds.cancel(invoice.store_id, refund.id)
+    assert look(world, invoice).status == "settled"
+
+
+def test_found_what_was_given_back_while_it_was_confirmed_left_the_invoice_processing(world):
+    invoice = world.venue.invoice(world.venue.approved_store(), "50")
+    deposit(world, invoice, 20)
+    world.transfer(address_bytes(invoice.deposit_address), 5 * LOT_RAW, TOKEN, 1)
+    world.venue.watch()
+    assert look(world, invoice).status == "processing"
+    given_back(world, invoice)
+    reopened = look(world, invoice)
+    assert (reopened.status, reopened.received) == ("new", "10")
+
+
 def test_a_refund_that_is_cancelled_lets_it_count_again(world):
     invoice = asked(world)
     deposit(world, invoice, 20)
