@@ -7,7 +7,7 @@ the next start finds in the rows what is still to be done.
 """
 
 import asyncio
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from itertools import islice
 from pathlib import Path
 from random import Random
@@ -15,7 +15,7 @@ from typing import Final, NamedTuple
 
 import numpy as np
 from sqlalchemy import Engine, select, tuple_
-from sqlalchemy.orm import InstrumentedAttribute, Session
+from sqlalchemy.orm import Session
 
 from engine.commands import Kind
 from engine.events import EventKind
@@ -45,12 +45,13 @@ from merchants.records.tables import (
     Sweep,
 )
 from merchants.records.terms import keep_terms
-from merchants.records.together import TOGETHER, know_unsold, read_places
+from merchants.records.together import read_invoices, read_places
 from merchants.records.turns import Turn
 from merchants.reports.movements import Movements
 from merchants.reports.reports import Reports
 from merchants.sales.arrivals import Deposit
 from merchants.sales.asked import InvoiceRequest, Sources
+from merchants.sales.confirmations import Confirmations
 from merchants.sales.conversions import Conversions
 from merchants.sales.exceptions import ExceptionPolicies
 from merchants.sales.invoices import WATCHED_NS, Invoices, parameters_hash
@@ -84,7 +85,7 @@ ROWS_MAX: Final = 100
 
 TURN_ROWS: Final = 16
 TURNS_MAX: Final = 100
-STEP_NS: Final = 50 * 10**6
+STEP_NS: Final = 100 * 10**6
 """How long a step stays with one kind of work, in turns between which everybody else has one."""
 
 SHOWN_MAX: Final = 100_000
@@ -185,6 +186,7 @@ class Merchants:
         pots = self.conversions.pots
         self.policies = Policies(database, catalog, self.prices, pots, self._clock)
         self.exception_policies = ExceptionPolicies(database)
+        self.confirmations = Confirmations(database, required)
         self.reader = Reader(database, catalog, settlement, required, lambda: self._head)
         self.notes = InvoiceNotes(database, self._clock)
         self.movements = Movements(database, catalog)
@@ -364,7 +366,7 @@ class Merchants:
             ends = {end for t in transfers for end in (t.to, t.sender)}
             ours = {
                 invoice.deposit_address: invoice
-                for invoice in self._moved(session, Invoice.deposit_address, ends)
+                for invoice in read_invoices(session, Invoice.deposit_address, ends)
             }
             if ours:
                 places = {_place(transfer) for transfer in transfers}
@@ -383,16 +385,6 @@ class Merchants:
         for place in list(islice(self._taken, max(0, len(self._taken) - SHOWN_MAX))):
             del self._taken[place]
         return set(taken)
-
-    def _moved(
-        self, session: Session, column: InstrumentedAttribute[bytes], names: Collection[bytes]
-    ) -> Iterator[Invoice]:
-        """Yield the invoices that have one of ``names``, with what their moving on looks at."""
-        for chunk in batched(names, ROWS_MAX):
-            found = session.scalars(select(Invoice).where(column.in_(chunk)).options(*TOGETHER))
-            invoices = found.all()
-            know_unsold(session, invoices)
-            yield from invoices
 
     def unconfirmed_payments(self) -> dict[tuple[bytes, int], int]:
         """Return the block of each transfer that is counted and not booked, by hash and index.
@@ -485,7 +477,7 @@ class Merchants:
         ]
         paid = {
             invoice.ref: invoice
-            for invoice in self._moved(session, Invoice.ref, {one.ref for one in named})
+            for invoice in read_invoices(session, Invoice.ref, {one.ref for one in named})
         }
         if paid:
             read_places(session, Credit, {(one.tx_hash, one.log_index) for one in named})
@@ -533,6 +525,7 @@ class Merchants:
             self.invoices.expire_due,
             self.invoices.judge_due,
             self.invoices.value_due,
+            self.invoices.deep_due,
             self.invoices.sweeps.due,
             self.conversions.follow_due,
             *self.refunding.work(),
@@ -542,7 +535,8 @@ class Merchants:
         with transaction(self._database) as session:
             self._unwatch_old(session, self._clock(), Turn(self._clock, ROWS_MAX))
         await asyncio.sleep(0)
-        await self.conversions.execute_due(ROWS_MAX)
+        # A sale takes long, and what comes in meanwhile is to be swept.
+        is_more = not await self.conversions.execute_due(ROWS_MAX, STEP_NS) or is_more
         await asyncio.sleep(0)
         await self.refunding.send_due()
         self.deliveries.start_due()
@@ -583,13 +577,6 @@ class Merchants:
 
 def _place(transfer: Transfer) -> tuple[bytes, int]:
     return transfer.tx_hash, transfer.log_index
-
-
-def batched(addresses: Iterable[bytes], size: int) -> Iterator[list[bytes]]:
-    """Yield ``addresses`` in lists of at most ``size``, in the order of their bytes."""
-    rest = iter(sorted(addresses))
-    while chunk := list(islice(rest, size)):
-        yield chunk
 
 
 def place_of(directory: Path, server: str = "") -> Path | str:

@@ -38,10 +38,10 @@ from settlement.watching.watcher import (
     Transferred,
 )
 
-SHOWN_TOGETHER: Final = 8
+SHOWN_TOGETHER: Final = 16
 """Most transfers that merchants take in one transaction."""
 
-TOGETHER_MAX: Final = 8
+TOGETHER_MAX: Final = 16
 """Most deposits that are queued at once: whoever reads the log takes them in one go, and others
 wait for that."""
 

@@ -331,6 +331,34 @@ def receipt(
 
 
 @app.command()
+def settled(
+    store: Annotated[str, typer.Argument(help="The store's id.")],
+    url: Annotated[str, typer.Option("--rpc", help="A node of the exchange's chain.")],
+    directory: DataOption = Path("data"),
+    confirmations: Annotated[int, typer.Option(min=1)] = 2,
+    merchants_database: ShopsDatabaseOption = "",
+) -> None:
+    """Hold a store's settlement report against the batches on chain; 1 where they part."""
+    from gateway.cli.settled import compared, lines_of
+    from settlement.audit.sales import NotAsSettledError
+    from settlement.chain.chain import ChainUnavailableError
+    from settlement.chain.deploy import DeploymentError
+    from settlement.storage.server import BadAddress, ServerLost
+
+    _must_hold(directory, "deployment.json")
+    try:
+        found = compared(directory, store, url, confirmations, merchants_database)
+    except (DeploymentError, BadAddress, ServerLost) as wrong:
+        _end(wrong)
+    except (ChainUnavailableError, NotAsSettledError) as wrong:
+        _end(f"Nothing was compared: {wrong}")
+    if found is None:
+        _end(f"There is no store {store} in {directory}.")
+    sys.stdout.write("\n".join(lines_of(found)) + "\n")
+    sys.exit(1 if found.apart else 0)
+
+
+@app.command()
 def verify(
     url: Annotated[str, typer.Option("--rpc", help="A node of the exchange's chain.")],
     log: Annotated[Path, typer.Option("--log", help="The published log.", exists=True)],

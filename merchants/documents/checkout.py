@@ -124,12 +124,13 @@ def checkout_of(
     account: str,
     confirmations_required: int,
     *,
-    is_closed: bool = False,
+    closed_ns: int | None = None,
     embedders: tuple[str, ...] = (),
 ) -> Checkout:
     """Return what to show for ``invoice``; ``sums`` are of all its conversions, of which the
-    document has the newest only. ``is_closed`` says that of the shop."""
-    phase = phase_of(invoice, sums)
+    document has the newest only. ``closed_ns`` is when the shop was closed."""
+    phase, is_closed = phase_of(invoice, sums), closed_ns is not None
+    confirmations_required = max(confirmations_required, invoice.confirmations)
     confirmations = min(
         (p.confirmations for p in invoice.payments if p.status is not PaymentState.ORPHANED),
         default=0,
@@ -143,6 +144,7 @@ def checkout_of(
             *_sayings(invoice, sums, phase, is_closed=is_closed),
             *_strays(invoice, phase),
             *_returns(invoice),
+            *_too_late(invoice, phase, closed_ns),
         ),
         price=_price(invoice),
         received=_received(invoice),
@@ -275,6 +277,14 @@ def _returns(invoice: InvoiceDocument) -> tuple[Saying, ...]:
         for key, some in (("say_giving_back", going), ("say_gave_back", gone))
         if some
     )
+
+
+def _too_late(invoice: InvoiceDocument, phase: Phase, closed_ns: int | None) -> tuple[Saying, ...]:
+    """Say that the shop had closed before something came: paid or not, nothing comes of it."""
+    if closed_ns is None or phase in (Phase.SHORT, Phase.EXPIRED):
+        return ()
+    is_late = any(one.received_at * 10**9 > closed_ns for one in invoice.payments)
+    return (said("say_shop_closed"),) if is_late else ()
 
 
 def _strays(invoice: InvoiceDocument, phase: Phase) -> tuple[Saying, ...]:

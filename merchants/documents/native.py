@@ -181,8 +181,9 @@ class InvoiceSummary(msgspec.Struct, frozen=True):
     by what ``others`` are worth;
     ``over`` what came on top; ``short`` how much too little it was worth when it was weighed, if it
     came late or in part; ``net`` what conversions, and shares of them, have brought so far after
-    fees. ``gathered`` is what is less than a lot, or than the market's least order. Times are unix
-    seconds.
+    fees. ``confirmations`` are those that the store wants besides the exchange's own before it is
+    settled, 0 for none. ``gathered`` is what is less than a lot, or than the market's least
+    order. Times are unix seconds.
     """
 
     id: str
@@ -199,6 +200,7 @@ class InvoiceSummary(msgspec.Struct, frozen=True):
     others: list[OtherDocument]
     deposit_address: str
     ref: str
+    confirmations: int
     received: str
     remaining: str
     over: str
@@ -395,6 +397,7 @@ def invoice_summary(catalog: Catalog, invoice: Invoice, sums: Sums) -> InvoiceSu
         others=[other_document(catalog, other) for other in others_of(invoice)],
         deposit_address=checksum_address(invoice.deposit_address),
         ref=hex_of(invoice.ref),
+        confirmations=invoice.confirmations,
         received=decimal_of_pips(received),
         remaining=decimal_of_pips(_remaining(invoice)),
         over=decimal_of_pips(max(0, received - invoice.amount_pips)),

@@ -118,7 +118,7 @@ class Reader:
                 invoice.store.name,
                 hex_of(invoice.wallet),
                 self._confirmations_required,
-                is_closed=invoice.store.closed_ns is not None,
+                closed_ns=invoice.store.closed_ns,
                 embedders=embedders_of(session, invoice.store_id),
             )
 
@@ -312,10 +312,22 @@ class Reader:
         refunds = refunds_of(session, names)
         return [
             invoice_document(
-                catalog, row, sums[row.id], newest[row.id], fills, head, refunds[row.id]
+                catalog,
+                row,
+                sums[row.id],
+                newest[row.id],
+                fills,
+                self._head_for(row, head),
+                refunds[row.id],
             )
             for row in invoices
         ]
+
+    def _head_for(self, invoice: Invoice, head: int) -> int:
+        """Return the newest block as far as ``invoice`` needs it: one that waits for more blocks
+        than the exchange shows each of them."""
+        waits = invoice.state is InvoiceState.PROCESSING and invoice.confirmations > 0
+        return max(head, self._settlement.newest_block()) if waits else head
 
 
 def sales_of(database: Engine, invoice_id: str, store_id: str | None = None) -> list[Sales] | None:

@@ -78,6 +78,7 @@ def count_open(session: Session, invoice: Invoice, times: int) -> None:
                     pressed_pips=0,
                 )
                 session.add(row)
+                session.info[Ask][whose, token, invoice.settle] = row
             row.open_pips = max(0, row.open_pips + times * pips)
             if invoice.is_pressed:
                 row.pressed_pips = max(0, row.pressed_pips + times * pips)
@@ -86,7 +87,16 @@ def count_open(session: Session, invoice: Invoice, times: int) -> None:
 def _rows(
     session: Session, store_id: str, settle: bytes, tokens: list[bytes]
 ) -> dict[tuple[str, bytes], Ask]:
-    query = select(Ask).where(
-        Ask.store_id.in_((store_id, EVERYBODY)), Ask.settle == settle, Ask.token.in_(tokens)
-    )
-    return {(row.store_id, row.token): row for row in session.scalars(query)}
+    """Return what rows there are; they are read once a transaction, whichever invoices open or end
+    in it."""
+    known: dict[tuple[str, bytes, bytes], Ask | None] = session.info.setdefault(Ask, {})
+    whose = (store_id, EVERYBODY)
+    missing = {(one, token, settle) for one in whose for token in tokens} - known.keys()
+    if missing:
+        query = select(Ask).where(
+            Ask.store_id.in_(whose), Ask.settle == settle, Ask.token.in_(tokens)
+        )
+        known |= dict.fromkeys(missing)
+        known |= {(row.store_id, row.token, row.settle): row for row in session.scalars(query)}
+    found = {(one, token): known[one, token, settle] for one in whose for token in tokens}
+    return {key: row for key, row in found.items() if row is not None}

@@ -18,6 +18,7 @@ from merchants.records import (
     api_keys,
     applications,
     asks,
+    confirmations,
     embedding,
     endpoints,
     exception_policies,
@@ -42,6 +43,7 @@ CURSOR_ROW: Final = 1
 ROOMS: Final = (
     api_keys,
     asks,
+    confirmations,
     applications,
     embedding,
     endpoints,

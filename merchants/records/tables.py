@@ -189,6 +189,10 @@ class Invoice(Table):
     over_pips: Mapped[int] = mapped_column(default=0, server_default="0")
     requotes: Mapped[int] = mapped_column(default=0, server_default="0")
     """How many new prices it was given after it had expired."""
+    confirmations: Mapped[int] = mapped_column(default=0, server_default="0")
+    """How many its payments need before it is settled; 0 for as many as the exchange wants."""
+    deep_at_block: Mapped[int | None] = mapped_column(index=True)
+    """In which block all that is booked will be so deep; None while that is not waited for."""
     is_pressed: Mapped[bool] = mapped_column(default=False, server_default="0")
     """Whether a customer made it, by a press of the shop's button."""
     other_count: Mapped[int] = mapped_column(default=0, server_default="0")
@@ -264,6 +268,7 @@ class Credit(Table):
     sequence: Mapped[int]
     swept_raw: Mapped[str | None]
     booked_ns: Mapped[int] = mapped_column(default=0, server_default="0")
+    block_number: Mapped[int] = mapped_column(default=0, server_default="0")
     store_id: Mapped[str] = mapped_column(server_default=text("''"))
 
 

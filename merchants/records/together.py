@@ -6,11 +6,12 @@ that they will look at; who moves one reads what he finds missing, as ever. All 
 transaction.
 """
 
-from collections.abc import Callable, Collection, Hashable, Sequence
+from collections.abc import Callable, Collection, Hashable, Iterator, Sequence
+from itertools import islice
 from typing import Any, Final, TypeVar
 
 from sqlalchemy import select, tuple_, union
-from sqlalchemy.orm import Session, selectinload
+from sqlalchemy.orm import InstrumentedAttribute, Session, selectinload
 from sqlalchemy.orm.attributes import set_committed_value
 
 from merchants.records.pots import Gift
@@ -26,6 +27,22 @@ Place = tuple[bytes, int]
 
 Placed = TypeVar("Placed", Payment, Sweep, Credit)
 Found = TypeVar("Found")
+
+
+READ_MAX: Final = 100
+"""Most invoices that are asked for at once."""
+
+
+def read_invoices(
+    session: Session, column: InstrumentedAttribute[bytes], names: Collection[bytes]
+) -> Iterator[Invoice]:
+    """Yield the invoices that have one of ``names``, with all that their moving on looks at."""
+    rest = iter(sorted(names))
+    while chunk := list(islice(rest, READ_MAX)):
+        query = select(Invoice).where(column.in_(chunk)).options(*TOGETHER)
+        invoices = session.scalars(query).all()
+        know_unsold(session, invoices)
+        yield from invoices
 
 
 def know_unsold(session: Session, invoices: Sequence[Invoice]) -> None:

@@ -9,10 +9,12 @@ of a trade are cut so that they add up to it, to the unit.
 from collections.abc import Iterator
 from typing import Final, NamedTuple
 
-from sqlalchemy import ColumnElement, Select, select
+from sqlalchemy import ColumnElement, Select, func, select
 from sqlalchemy.orm import Session
 
+from engine.types import PIPS_PER_TOKEN
 from merchants.records.amounts import decimal_of_pips, exact_sum, hex_of, sum_of
+from merchants.records.options import Option
 from merchants.records.pots import Gift
 from merchants.records.spread import spread_ppm
 from merchants.records.tables import Conversion, Credit, Fill, Invoice, Store
@@ -47,6 +49,8 @@ class Sale(NamedTuple):
     order_id: str
     market: Market
     pips: int
+    worth_pips: int | None
+    """What it was worth by the price of whoever paid it; None where that is not known."""
 
 
 class Part(NamedTuple):
@@ -92,9 +96,36 @@ def _sales(session: Session, house: House, store: Store, asked: Asked, last: int
         .order_by(Fill.trade_id)
         .limit(asked.limit + 1)
     )
+    pots: dict[str, tuple[int, int] | None] = {}
     for fill, conversion, order_id in session.execute(query):
         market = market_of(house.exchange.catalog, conversion.market)
-        yield Sale(fill, conversion, order_id, market, fill.lots * lot_pips_of(market, fill))
+        pips, worth = fill.lots * lot_pips_of(market, fill), None
+        if conversion.quoted_ticks is not None:
+            price = conversion.quoted_ticks * (conversion.tick_pips or market.tick_pips)
+            worth = pips * price // lot_pips_of(market, conversion)
+        elif conversion.from_pot:
+            if conversion.id not in pots:
+                pots[conversion.id] = _given(session, conversion.id)
+            given = pots[conversion.id]
+            worth = None if given is None else given[1] * pips // given[0]
+        yield Sale(fill, conversion, order_id, market, pips, worth)
+
+
+def _given(session: Session, conversion_id: str) -> tuple[int, int] | None:
+    """Return how much invoices gave into a pot's sale, and what that was worth by the price that
+    each of them had quoted; None where one had quoted none for this token."""
+    query = (
+        select(Gift.pips, func.coalesce(Option.rate_pips, 0))
+        .outerjoin(Option, (Option.invoice_id == Gift.invoice_id) & (Option.token == Gift.token))
+        .where(Gift.conversion_id == conversion_id)
+    )
+    given, worth = 0, 0
+    # One by one: the database's whole numbers would not hold the products.
+    for pips, rate_pips in session.execute(query.execution_options(yield_per=AT_ONCE)):
+        if not rate_pips:
+            return None
+        given, worth = given + pips, worth + pips * rate_pips
+    return (given, worth // PIPS_PER_TOKEN) if given else None
 
 
 class _Queue:
@@ -186,10 +217,8 @@ def _row(house: House, asked: Asked, sale: Sale, part: Part) -> DisposalRow:
         return whole * part.end // sale.pips - whole * part.start // sale.pips
 
     worth = ""
-    if conversion.quoted_ticks is not None:
-        tick_pips = conversion.tick_pips or sale.market.tick_pips
-        price = conversion.quoted_ticks * tick_pips
-        worth = decimal_of_pips(share(sale.pips * price // lot_pips_of(sale.market, conversion)))
+    if sale.worth_pips is not None:
+        worth = decimal_of_pips(share(sale.worth_pips))
     proceeds, fee = share(fill.proceeds_pips), share(fill.fee_pips)
     # Of the whole trade: parts of some pips would say nothing.
     middle = fill.at_middle_pips

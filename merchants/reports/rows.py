@@ -30,9 +30,10 @@ class DisposalRow(msgspec.Struct, frozen=True):
     """A part of one trade that sold tokens of one lot; a lot is what one deposit brought.
 
     ``proceeds`` is what a buyer paid at that moment for ``amount``: its fair value at disposal.
-    ``worth_at_sale`` is what it was worth by the invoice's price, empty where the limit came from
-    trades. ``fee`` is the exchange's, ``net`` what was left. ``lot_*`` say when and by which
-    transaction the lot came; empty where no deposit of this exchange is known for it.
+    ``worth_at_sale`` is what it was worth by the invoice's price, of what several invoices gave by
+    that of each; empty where one had none, or the limit came from trades. ``fee`` is the
+    exchange's, ``net`` what was left. ``lot_*`` say when and by which transaction the lot came;
+    empty where no deposit of this exchange is known for it.
     ``at_middle`` is what the book's middle would have brought when it was sold, ``spread_ppm`` by
     how many millionths ``proceeds`` are less; empty where the book had no two sides.
     """

@@ -155,6 +155,7 @@ class Arrivals:
             sequence=deposit.sequence,
             swept_raw="0" if sweep is None else sweep.raw,
             booked_ns=deposit.booked_ns,
+            block_number=evidence.block_number,
         )
         invoice.credits.append(credit)
         option = option_of(invoice, deposit.token)

@@ -178,18 +178,22 @@ class Conversions:
         self.pots.give(session, invoice, way.token, rest - kept, now_ns)
         return int(is_order)
 
-    async def execute_due(self, rows_max: int) -> None:
-        """Place the orders of conversions that are due, ``rows_max`` at most.
+    async def execute_due(self, rows_max: int, lasting_ns: int) -> bool:
+        """Place the orders of conversions that are due, ``rows_max`` at most, and at least one, as
+        long as that lasts; return whether all are placed that there was room for.
 
         In rounds, one order a store in each: nobody waits behind all that another has to sell. One
         order a wallet at a time: two would be given the same nonce.
         """
         self._granting = set()
-        left = rows_max
+        began_ns, left = self._clock(), rows_max
         while left > 0 and (conversion_ids := self._round(left)):
             left -= len(conversion_ids)
             for conversion_id in conversion_ids:
                 await self._execute(conversion_id)
+                if self._clock() - began_ns >= lasting_ns:
+                    return False  # Who was due longest is first again in the next round.
+        return True
 
     def _round(self, rows_max: int) -> list[str]:
         """Return the orders that a restart left open, then of each store what is due first."""

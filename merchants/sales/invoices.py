@@ -17,6 +17,7 @@ from engine.types import Outcome
 from merchants.documents.native import LeftOut, listed
 from merchants.records.amounts import decimal_of_pips
 from merchants.records.asks import count_open
+from merchants.records.confirmations import wanted_of
 from merchants.records.exception_policies import (
     ExceptionAction,
     ExceptionPolicy,
@@ -47,6 +48,7 @@ from merchants.records.turns import Turn
 from merchants.sales.adopted import was_sold
 from merchants.sales.arrivals import Arrivals, Deposit
 from merchants.sales.asked import Asked, InvoiceRequest, Sources, asked_of, why_malformed
+from merchants.sales.confirmations import deep_at
 from merchants.sales.conversions import NOTHING, Conversions
 from merchants.sales.exceptions import OpensRefunds, Returns
 from merchants.sales.offers import Offered, Offers, why_of
@@ -161,8 +163,9 @@ class Invoices:
 
         invoice = self._row(store, request, asked, offered, now_ns)
         invoice.is_pressed = is_pressed
-        session.add(invoice)
+        invoice.confirmations = wanted_of(session, store.id, asked.pips)
         count_open(session, invoice, 1)
+        session.add(invoice)
         self._record(session, invoice, EventType.INVOICE_CREATED, now_ns)
         return invoice
 
@@ -201,6 +204,7 @@ class Invoices:
             short_pips=0,
             over_pips=0,
             is_pressed=False,
+            other_count=0,
             event_count=0,
             sweep_tries=0,
             requotes=0,
@@ -211,7 +215,6 @@ class Invoices:
             credits=[],
             conversions=[],
             gifts=[],
-            other_count=0,
             others=[],
         )
 
@@ -375,6 +378,10 @@ class Invoices:
                 # It was enough when it was weighed, before these rows were set back.
                 short, policy = 0, keep_all(invoice.store_id)
             invoice.judge_at_ns = None
+            if short <= tolerated_pips(invoice) and not self._is_deep(session, invoice):
+                invoice.deep_at_block = None  # It is weighed again, at the price of then.
+                invoice.judge_at_ns = now_ns + JUDGE_RETRY_NS
+                continue
             if short > tolerated_pips(invoice):
                 known = short if worth.is_whole else None
                 self._take_short(session, invoice, policy, known, now_ns)
@@ -484,7 +491,9 @@ class Invoices:
         elif not full and invoice.state is processing:
             self._go(session, invoice, new, EventType.INVOICE_REOPENED, now_ns)
 
-        if booked and invoice.state is processing and timely:
+        if booked and invoice.state is processing and not self._is_deep(session, invoice):
+            pass  # It is looked at again in the block in which it is deep enough.
+        elif booked and invoice.state is processing and timely:
             self._go(session, invoice, InvoiceState.SETTLED, EventType.INVOICE_SETTLED, now_ns)
         elif booked and invoice.state is processing:
             # It was seen in time and came otherwise, later: it is weighed like all late money.
@@ -496,6 +505,19 @@ class Invoices:
             returned = self._return_over(session, invoice, now_ns)
             self._conversions.open(session, invoice, now_ns, returned=returned)
         self.sweeps.plan(invoice, lying, now_ns)
+
+    def _is_deep(self, session: Session, invoice: Invoice) -> bool:
+        """Return whether enough is as deep as the store wants, or note in which block it will."""
+        newest = self._settlement.newest_block()
+        invoice.deep_at_block = deep_at(session, invoice, least_pips(invoice), newest)
+        return invoice.deep_at_block is None
+
+    def deep_due(self, session: Session, now_ns: int, turn: Turn) -> None:
+        """Settle what is deep enough by now."""
+        newest = self._settlement.newest_block()
+        for invoice in turn.rows(session, select(Invoice).where(Invoice.deep_at_block <= newest)):
+            invoice.deep_at_block = None
+            self._move_on(session, invoice, now_ns)
 
     def _go(
         self, session: Session, invoice: Invoice, state: InvoiceState, kind: EventType, now_ns: int

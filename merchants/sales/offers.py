@@ -211,7 +211,7 @@ class Offers:
         own = already.pressed_pips if is_pressed else already.own_pips
         mine = own + quote.proceeds_pips
         enough = max(wanted, mine * PRESSED_SHARE if is_pressed else 0)
-        reach = self._prices.reach_pips(market, enough, now_ns)
+        reach = self._prices.reach_pips(market, now_ns, enough)
         is_greedy = is_pressed and mine > reach // PRESSED_SHARE
         if not is_greedy and (wanted <= reach or mine <= reach // OWN_SHARE):
             return {}

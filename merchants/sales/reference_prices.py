@@ -199,18 +199,18 @@ class Prices:
         pips = market.quote_pips(lots, bid + ask) // 2
         return pips if pips <= MONEY_MAX else None
 
-    def reach_pips(self, market: Market, enough_pips: int, now_ns: int) -> int:
-        """Return what all bids that count would bring together, or a part of it that is
-        ``enough_pips`` and more; nothing where there is no price."""
+    def reach_pips(self, market: Market, now_ns: int, enough_pips: int) -> int:
+        """Return what all bids that count would bring together, or those of the first that bring
+        ``enough_pips``: the others are not looked at. Nothing where there is no price."""
         bids, ceiling = self._bids(market, now_ns), self._ceiling(market, 1, now_ns)
         if isinstance(bids, NoPrice) or ceiling is None:
             return 0
-        reach = 0
+        pips = 0
         for ticks, lots in bids.levels(ceiling):
-            reach += market.quote_pips(lots, ticks)
-            if reach >= enough_pips:
+            pips += market.quote_pips(lots, ticks)
+            if pips >= enough_pips:
                 break
-        return reach
+        return pips
 
     def held(self, market: Market) -> TapeMemory:
         """Return what is remembered of a market's trades and middles, as it is now."""

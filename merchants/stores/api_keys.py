@@ -221,6 +221,12 @@ class ApiKeys:
             store = session.get_one(Store, row.store_id)
         return Holder(store, row.id, opened(row.scopes.split(" ")), row.made_by)
 
+    def label_of(self, key_id: str) -> str:
+        """Return what a key is called, empty if there is none. Only reads, any thread may."""
+        with reading(self._database) as session:
+            row = session.get(ApiKey, key_id)
+            return "" if row is None else row.label
+
     def used(self, key_id: str) -> None:
         """Note that a key was used; ``write_used`` writes it down."""
         self._used[key_id] = self._clock()

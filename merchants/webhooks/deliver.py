@@ -31,8 +31,8 @@ DELAYS_S: Final = (5, 300, 1800, 7200, 18_000, 36_000, 50_400, 72_000, 86_400)
 
 JITTER_PPM: Final = 200_000
 RETRY_AFTER_MAX_S: Final = 86_400
-IN_FLIGHT_MAX: Final = 64
-PER_STORE_MAX: Final = 8
+IN_FLIGHT_MAX: Final = 96
+PER_STORE_MAX: Final = 24
 
 AGE_MAX_NS: Final = 7 * 24 * 3600 * 10**9
 """An event is given up after ten attempts, or when it is so old."""

@@ -6,6 +6,7 @@ in a sequence of the store's own.
 """
 
 from typing import Final
+from urllib.parse import urlsplit
 
 import msgspec
 from sqlalchemy import select
@@ -62,10 +63,11 @@ class ApiKeyDocument(msgspec.Struct, frozen=True):
 
 
 class EndpointDocument(msgspec.Struct, frozen=True):
-    """An endpoint, without its secret."""
+    """An endpoint, by the host of its URL: what stands behind that may be a password, and more
+    people read events than see endpoints."""
 
     id: str
-    url: str
+    host: str
     why: str
 
 
@@ -106,7 +108,7 @@ def key_changed(session: Session, key: ApiKey, kind: str, now_ns: int) -> None:
 
 def endpoint_disabled(session: Session, endpoint: Endpoint, now_ns: int) -> None:
     """Tell the store's other endpoints that this one is told nothing more."""
-    document = EndpointDocument(endpoint.id, endpoint.url, endpoint.why)
+    document = EndpointDocument(endpoint.id, urlsplit(endpoint.url).hostname or "", endpoint.why)
     kind = EventType.ENDPOINT_DISABLED
     session.flush()  # It is among those that are told until that is written.
     _record(session, endpoint.store_id, kind, now_ns, endpoint=document)

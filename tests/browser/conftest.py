@@ -7,8 +7,11 @@ import pytest
 from fastapi import Response
 
 from tests.browser.checkouts import ARGUMENTS, CHROMIUM
+from tests.in_memory import tmp_path
 from tests.merchants.fixtures import World, address_bytes, due_raw
 from tests.merchants.site import served, site
+
+__all__ = ("tmp_path",)
 
 
 @pytest.fixture(scope="module")

@@ -26,7 +26,12 @@ FINDERS = {
     "ExpiryIsOneTickLate": 18,
     "WholeCountsOneFillTooMany": 8,
     "TheDeadInTheWayAreNotCounted": 7,
+    "DeadMansSwitchIsCutShort": 6,
     "TermsKeepTheLastPrice": 5,
+    "CancelAllHasNoEnd": 3,
+    "ClockRemovesAllTheDead": 3,
+    "OperatorForgetsStops": 3,
+    "WholeCountsExpiredOrders": 2,
 }
 """The first seed that has found a rare bug is tried first: where the traders change, all are."""
 

@@ -9,6 +9,9 @@ import pytest
 from settlement.chain.chain import Chain
 from settlement.chain.dev.devchain import DevChain, dev_secret, start_devchain
 from settlement.chain.signer import SecretSigner, Transaction
+from tests.in_memory import tmp_path
+
+__all__ = ("tmp_path",)
 
 POLLS_MAX = 400
 

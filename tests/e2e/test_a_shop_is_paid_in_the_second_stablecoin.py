@@ -1,8 +1,12 @@
 """A shop of the sandbox chooses which of its two stablecoins it is paid in, and is paid in it."""
 
 import asyncio
+from collections.abc import Collection
 from pathlib import Path
 
+from sqlalchemy import select
+
+from gateway.cli.settled import lines_of
 from gateway.node.node import Stack
 from gateway.node.settings import sandbox_settings
 from gateway.sandbox import actors
@@ -12,8 +16,13 @@ from gateway.sandbox.routes import SandboxShop
 from gateway.sandbox.run import keep_blocks_coming, open_market
 from gateway.sandbox.wallet import Wallet
 from merchants.records.amounts import pips_of_decimal
+from merchants.records.database import transaction
+from merchants.records.tables import Fill
+from merchants.reports.on_chain import against_chain
 from merchants.sales.asked import InvoiceRequest
+from merchants.service import open_merchants_database
 from merchants.stores.stores import StoreRequest
+from settlement.audit.sales import SellerKey, SoldOnChain, sold_on_chain
 from settlement.chain.dev.devchain import dev_secret
 
 
@@ -48,12 +57,47 @@ def test_what_a_customer_pays_becomes_euros_in_the_shops_account(tmp_path: Path)
             assert has["EUR"] == pips_of_decimal(ended.net) > 0 and has["USD"] == 0
 
             store = (tmp_path / "euro-store").read_text()
+            held_against_the_chain(stack, store, ended.net)
+
             asked = InvoiceRequest("100", "USD", ("TOKEN",))
             made = merchants.create_invoice(store, asked).invoice  # type: ignore[union-attr]
             assert made.price == "90", "a dollar is worth nine tenths of what its token stands for"
             blocks.cancel()
 
     asyncio.run(story())
+
+
+def held_against_the_chain(stack: Stack, store: str, net: str) -> None:
+    """The settlement report's columns sum to what the chain changed; a row that lies is named."""
+    euro, token = (stack.parts.catalog.token(symbol) for symbol in ("EUR", "TOKEN"))
+    assert euro is not None and token is not None, "the sandbox lists them"
+    chain, deployment = stack.chain, stack.deployment
+
+    def read(keys: Collection[SellerKey]) -> SoldOnChain:
+        return sold_on_chain(chain, deployment, keys, stack.settings.confirmations)
+
+    database = open_merchants_database(stack.settings.directory, "")
+    same = against_chain(database, store, read)
+    assert same is not None and same.apart == [] and same.batches == 1
+    assert same.deltas == same.reported
+    assert same.deltas[euro.address] == pips_of_decimal(net) and same.deltas[token.address] < 0
+    assert 0 < same.block <= chain.head().number
+
+    with transaction(database) as session:
+        fill = session.scalars(select(Fill).where(Fill.store_id == store)).first()
+        assert fill is not None, "it was sold"
+        fill.fee_pips += 1
+    lied = against_chain(database, store, read)
+    assert lied is not None and any(line.startswith("WRONG: batch") for line in lines_of(lied))
+    assert not any("WRONG" in line for line in lines_of(same)) and len([*lines_of(same)]) == 3
+    assert lied is not None and len(lied.apart) == 1
+    (apart,) = lied.apart
+    assert apart.place[0] == fill.batch and apart.report[2] == apart.chain[2] + 1
+    assert lied.reported[euro.address] == lied.deltas[euro.address] - 1
+    assert against_chain(database, "nobody", read) is None
+    with transaction(database) as session:
+        session.get_one(Fill, fill.trade_id).fee_pips -= 1
+    database.dispose()
 
 
 def is_final(invoice) -> bool:  # type: ignore[no-untyped-def]

@@ -6,7 +6,10 @@ a test finds the URL of a fresh database in its ``tmp_path``, where ``World`` lo
 
 import pytest
 
+from tests.in_memory import tmp_path
 from tests.postgres import running
+
+__all__ = ("tmp_path",)
 
 TWICE = {
     "test_sale_from_invoice_to_final",
@@ -29,21 +32,25 @@ TWICE = {
 
 TOO_LONG = {
     "test_one_kill_at_every_seam",
+    "test_kills_close_together",
     "test_found_endpoints_that_hang_took_every_place",
     "test_pages_of_them_go_from_the_newest_to_the_first",
     "test_a_sale_that_is_not_shown_counts_in_the_phase",
+    "test_no_more_rows_are_read_than_are_shown",
     "test_more_than_a_step_takes_are_taken_by_the_next",
 }
-"""Hundreds of venues, or thousands of rows: once is enough."""
+"""Hundreds of venues, or thousands of rows: on Postgres in ``make soak`` alone."""
 
 
 def pytest_generate_tests(metafunc):
     name = metafunc.module.__name__.rpartition(".")[-1]
-    if name not in TWICE or metafunc.function.__name__ in TOO_LONG:
-        return
-    if "tmp_path" in metafunc.fixturenames:
-        kinds = ["sqlite", pytest.param("postgres", marks=pytest.mark.postgres)]
-        metafunc.parametrize("kind", kinds, indirect=True)
+    if name in TWICE and "tmp_path" in metafunc.fixturenames:
+        marks = [pytest.mark.postgres]
+        if metafunc.function.__name__ in TOO_LONG:
+            marks.append(pytest.mark.soak)
+        metafunc.parametrize(
+            "kind", ["sqlite", pytest.param("postgres", marks=marks)], indirect=True
+        )
 
 
 @pytest.fixture(scope="session")

@@ -200,7 +200,7 @@ def test_found_a_wallet_with_much_to_sell_kept_other_shops_waiting(tmp_path):
         paid_straight(venue, rich, TOKEN, 25 * LOT)
     world.pass_time(1)
     paid_straight(venue, other, TOKEN, 25 * LOT)
-    asyncio.run(venue.merchants.conversions.execute_due(4))
+    asyncio.run(venue.merchants.conversions.execute_due(4, 10**9))
     sales = venue.merchants.reader.invoice(rich.id).conversions
     assert sum(sale.attempts for sale in sales) == 3
     assert venue.merchants.reader.invoice(other.id).conversions[0].attempts == 1

@@ -190,7 +190,7 @@ def test_one_writes_at_a_time_and_who_reads_waits_for_nobody(server, name):
 def test_names_that_no_database_can_keep_are_not_there(server, name):
     with closing_engine(open_database(server.url(name))) as engine:
         assert not is_there(engine, "SELECT 1 FROM invoices WHERE id = ?", "inv_\0")
-        assert not is_there(engine, "SELECT 1 FROM stores WHERE api_key_hash = ?", b"\0")
+        assert not is_there(engine, "SELECT 1 FROM api_keys WHERE hash = ?", b"\0")
 
 
 def test_a_server_that_forgets_what_was_committed_is_refused(server, name):

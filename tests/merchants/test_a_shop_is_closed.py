@@ -3,15 +3,18 @@
 import json
 
 import pytest
+from sqlalchemy import event
 from starlette.testclient import TestClient
 
 from engine.types import Outcome
 from merchants.people.people import PeopleTerms
+from merchants.records.database import transaction
 from merchants.records.exception_policies import ExceptionAction
 from merchants.records.rejection import Rejection
 from merchants.records.states import InvoiceState
 from merchants.sales.asked import InvoiceRequest
 from merchants.sales.exceptions import ExceptionRequest
+from merchants.stores.closing import under_way
 from merchants.stores.pay_buttons import ButtonRequest
 from merchants.stores.stores import StoreChange
 from tests.merchants.fixtures import CONFIRMATIONS, MERCHANT, TOKEN, USD, World
@@ -21,6 +24,7 @@ from tests.merchants.test_people_confirm_what_they_do import joined
 from tests.merchants.test_shops_over_rest import bearer
 
 DAY_S = 86_400
+INDEXES = {"invoices_under_way", "conversions_under_way", "refunds_under_way"}
 
 
 @pytest.fixture
@@ -168,6 +172,19 @@ def test_the_page_of_an_old_invoice_says_that_the_shop_has_closed(world):
     assert world.venue.merchants.reader.invoice(invoice.id).status is InvoiceState.EXPIRED
 
 
+def test_who_pays_a_shop_that_has_closed_reads_so_and_who_had_paid_before_does_not(world):
+    store = world.venue.approved_store()
+    first = world.venue.invoice(store)
+    pay(world, first)
+    late = expired(world, store)
+    close(world, store)
+    world.pass_time(60)
+    pay(world, late)
+    browser = TestClient(site(world.venue))
+    pages = [browser.get(f"/checkout/{invoice.id}").text for invoice in (first, late)]
+    assert ["This shop has closed" in page for page in pages] == [False, True]
+
+
 # Over HTTP
 
 
@@ -275,3 +292,36 @@ def test_orders_are_unique_once_a_shop_says_so(world):
     request = InvoiceRequest("5", tokens=("TOKEN",), order_id="7")
     refused = world.venue.merchants.create_invoice(store.store_id, request)
     assert refused.outcome is Outcome.IDEMPOTENCY_CONFLICT
+
+
+def test_what_came_too_short_and_was_weighed_keeps_no_shop_open(world):
+    store = world.venue.approved_store()
+    invoice = expired(world, store)
+    raw = int(invoice.options[0].amount_due_raw) // 2
+    world.transfer(bytes.fromhex(invoice.deposit_address[2:]), raw)
+    world.confirm(CONFIRMATIONS)
+    for _ in range(3):
+        world.venue.watch()
+        world.venue.tick()
+        world.venue.settle_sweeps()
+    world.venue.tick()
+    assert world.venue.merchants.reader.invoice(invoice.id).short != "0"
+    assert close(world, store).closed_ns
+
+
+def test_what_is_under_way_is_found_without_looking_at_what_has_ended(world):
+    with transaction(world.venue.database) as session:
+        asked = []
+        event.listen(
+            session.connection(),
+            "before_cursor_execute",
+            lambda *call: asked.append((call[2], call[3])),
+        )
+        under_way(session, "sto_x")
+        plans = [
+            str(row[3])
+            for words, values in list(asked)
+            for row in session.connection().exec_driver_sql("EXPLAIN QUERY PLAN " + words, values)
+        ]
+    used = {name for plan in plans for name in INDEXES if name in plan}
+    assert used == INDEXES, plans

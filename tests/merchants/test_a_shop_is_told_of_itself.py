@@ -124,13 +124,13 @@ def test_a_key_in_anothers_place_is_told_with_the_end_of_the_former(world):
 def test_the_other_endpoints_are_told_that_one_is_told_nothing_more(world):
     store = world.venue.open_store()
     gone = world.venue.merchants.endpoints.make(
-        store.store_id, EndpointRequest("https://gone.example/hook")
+        store.store_id, EndpointRequest("https://gone.example/hook?password=1")
     ).row
     world.endpoint = lambda url: 410 if "gone" in url else 200
     world.venue.invoice(store, token="USD")
     (disabled,) = (body for body in bodies(world) if body["type"] == "endpoint.disabled")
     said = disabled["data"]["endpoint"]
-    assert (said["id"], said["why"]) == (gone.id, "it answered 410")
+    assert said == {"id": gone.id, "host": "gone.example", "why": "it answered 410"}
 
 
 def test_an_endpoint_is_told_what_it_asked_for_and_nothing_that_it_has_no_words_for(

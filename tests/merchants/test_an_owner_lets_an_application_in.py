@@ -174,7 +174,9 @@ def test_the_owner_gives_a_key_that_may_what_he_read_and_no_more(app, owner, sto
     both = [f"{CREATE_INVOICES}:{store}", f"{VIEW_INVOICES}:{store}"]
     assert made["permissions"] == both
     assert may(app, made["api_key"]) == both
-    assert made["label"] == "WooCommerce"
+    headers = {"authorization": f"token {made['api_key']}"}
+    current = owner.http.get("/api/v1/api-keys/current", headers=headers).json()
+    assert current["label"] == made["label"] == "WooCommerce"
 
 
 def test_a_wallet_reads_where_the_key_goes(owner, store):

@@ -202,6 +202,10 @@ def decide(both, headers):
     exceptions = "/v1/stores/{store_id}/exception-policies"
     both("PUT", exceptions, headers, json={"over": "return"})
     both("GET", exceptions, headers)
+    confirmations = "/v1/stores/{store_id}/confirmations"
+    steps = {"steps": [{"from_amount": "1000", "confirmations": 12}]}
+    both("PUT", confirmations, headers, json=steps)
+    both("GET", confirmations, headers)
     embedding = "/v1/stores/{store_id}/embedding"
     both("PUT", embedding, headers, json={"origins": ["https://shop.example"]})
     both("GET", embedding, headers)

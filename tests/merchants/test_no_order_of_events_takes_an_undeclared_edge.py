@@ -12,6 +12,7 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from engine.types import Side
+from merchants.records.asks import Ask
 from merchants.records.shares import credited_pips, received_pips, timely_pips
 from merchants.records.states import (
     CONVERSION_EDGES,
@@ -128,6 +129,9 @@ def check(world):
             booked[evidence.ref] += 1
     with Session(venue.database) as session:
         for invoice in session.scalars(select(Invoice)):
+            is_open, way = invoice.state is InvoiceState.NEW, invoice.options[0]
+            asks = {row.open_pips for row in session.scalars(select(Ask))}
+            assert asks == {way.proceeds_pips if is_open else 0}, "open invoices, and no others"
             lots = sum(row.lots for row in invoice.conversions)
             (way,) = invoice.options
             assert lots * LOT <= way.credited_pips, "nothing is sold that is not booked"

@@ -151,6 +151,20 @@ def test_the_oldest_lots_go_first_or_those_of_the_invoice(tmp_path):
     assert all(row.worth_at_sale for row in own)
 
 
+def test_what_several_invoices_gave_is_worth_what_each_had_quoted(tmp_path):
+    world = World(tmp_path)
+    venue = world.venue
+    store = venue.approved_store()
+    for _ in range(8):
+        invoice = venue.invoice(store, amount="0.25")
+        pay(world, invoice, due_raw(invoice))
+        go_on(world)
+    sales = check(world, store.store_id)
+    assert {row.conversion for row in sales} == {sales[0].conversion}, "one sale of them all"
+    own = everything(venue, store.store_id, ReportKind.CONVERSIONS, by_invoice=True)
+    assert total(sales, "worth_at_sale") == total(own, "worth_at_sale") == 2 * DOLLAR
+
+
 COLUMNS = [
     *("time_utc", "time_local", "invoice", "order_id", "conversion", "trade", "token", "amount"),
     *("lot_utc", "lot_tx_hash", "lot_log_index", "currency", "worth_at_sale", "proceeds", "fee"),

@@ -223,7 +223,7 @@ def test_an_endpoint_that_is_gone_is_left_alone(world):
     assert len(world.received) == 1
     assert [state for state, _ in statuses(venue, store)] == ["dead"]
     told = venue.types(store)
-    assert told == ["invoice.created", "invoice.created", "endpoint.disabled"], "the list keeps all"
+    assert told == ["invoice.created", "endpoint.disabled", "invoice.created"], "the list has all"
 
 
 def test_found_one_answer_that_it_is_gone_silenced_a_shop_for_ever(world):

@@ -224,6 +224,16 @@ def test_a_node_that_hangs_is_answered_for_in_time_and_never_by_a_fresh_price(ri
     assert rig.settle(asked).success, "what was begun while it hung went on, once"
 
 
+def test_what_may_be_paid_with_is_told_while_the_node_hangs_once_it_is_known(rig):
+    async def story():
+        known = await rig.facilitator.assets()
+        with rig.node.hanging():
+            return known, await rig.facilitator.assets()
+
+    known, again = asyncio.run(story())
+    assert known == again != []
+
+
 def test_a_store_that_asks_too_much_waits_and_others_are_heard(rig):
     rig.serve(Bounds(threads=3, of_store=2, waiting=4, answer_seconds=0.5))
     asked, others = rig.asked(), rig.asked(store=rig.other)

@@ -185,11 +185,12 @@ def _share(raw: msgspec.Raw) -> int | None:
 
 
 @router.get("/api-keys/current")
-async def current_key(request: Request, holder: AnyHolder) -> Response:
+async def current_key(request: Request, here: Here, holder: AnyHolder) -> Response:
     """Return what the key that asks may do, with all that this includes."""
     named = sorted(scope for scope in holder.scopes if "." in scope)
     scopes = permissions(named, holder.store.id)
-    return json_answer({"apiKey": api_key_of(request), "label": "", "permissions": scopes})
+    label = await here.readers.ask(here.merchants.stores.keys.label_of, holder.key_id)
+    return json_answer({"apiKey": api_key_of(request), "label": label, "permissions": scopes})
 
 
 @router.delete("/api-keys/current")

@@ -14,6 +14,7 @@ from starlette.responses import Response
 
 from gateway.api.v1 import (
     application_schemas,
+    confirmation_schemas,
     embedding_schemas,
     exception_policy_schemas,
     grant_schemas,
@@ -43,6 +44,7 @@ SCHEMAS: Final = (
     grant_schemas,
     policy_schemas,
     embedding_schemas,
+    confirmation_schemas,
     exception_policy_schemas,
     shop_key_schemas,
     application_schemas,

@@ -118,9 +118,9 @@ async def answer(
         gate.hold_up(gate.people.code_guesses.wait_s(person.user_id))
     signature = b"" if body.signature is None else unhex(body.signature)
     vouched = None
-    if WALLET in asked.needs and asked.wallet is not None and signature:
+    if WALLET in asked.needs and asked.wallet is not None:
         digest = personal_digest(asked.message)
-        # A key's owner waits for no contract, nor for the node that others' are asked by.
+        # Who has a key waits for no node, however slow.
         if await gate.proofs.ask(recover, digest, signature) != asked.wallet:
             ask = gate.people.signers.ask
             vouched = await gate.wallets.ask(ask, asked.wallet, digest, signature)

@@ -18,6 +18,7 @@ from gateway.api.v1 import (
     policies,
     reports,
     shop_applications,
+    shop_confirmations,
     shop_grants,
     shop_keys,
     shop_points,
@@ -122,6 +123,7 @@ def merchants_router(
     mounted.include_router(shop_grants.router)
     mounted.include_router(policies.router)
     mounted.include_router(exception_policies.router)
+    mounted.include_router(shop_confirmations.router)
     mounted.include_router(embedding.router)
     mounted.include_router(shop_keys.router)
     mounted.include_router(shop_applications.router)

@@ -56,9 +56,11 @@ class Threads:
         self._count_on(store_id)
         asked = self._pool.submit(question)
         asked.add_done_callback(partial(self._count_off, store_id))
+        waited = asyncio.wrap_future(asked)
+        waited.add_done_callback(_heard)
         try:
             # Shielded: what was begun goes on, whoever stops waiting for it.
-            return await asyncio.wait_for(asyncio.shield(asyncio.wrap_future(asked)), seconds)
+            return await asyncio.wait_for(asyncio.shield(waited), seconds)
         except TimeoutError:
             raise Late from None
 
@@ -75,3 +77,9 @@ class Threads:
             self._asked[store_id] -= 1
             if not self._asked[store_id]:
                 del self._asked[store_id]
+
+
+def _heard(answered: "asyncio.Future[Found]") -> None:
+    """Take an answer that nobody waits for any more, so that its fault is none of the log's."""
+    if not answered.cancelled():
+        answered.exception()

@@ -37,7 +37,8 @@ export async function authorize({ me, store, may, attempt, tell }) {
     choices.closest("section").replaceChildren();
     tell(t("authorize_refused"));
   });
-  return [shown, card(null, agreed, refuse, place)];
+  agreed.append(refuse);
+  return [shown, card(null, agreed, place)];
 }
 
 // The origin first and strong: the rest of an address is chosen to be read past.

@@ -13,6 +13,9 @@ export const EVENTS = [
   "conversion.filled", "conversion.batched", "conversion.final", "conversion.held",
   "conversion.busted", "refund.opened", "refund.approved", "refund.claimed",
   "refund.in_progress", "refund.waiting", "refund.completed", "refund.cancelled",
+  "payout_change.asked", "payout_change.cancelled", "payout_change.done",
+  "payout_change.refused", "api_key.made", "api_key.rotated", "api_key.revoked",
+  "endpoint.disabled", "store.closed",
 ];
 export const FORMATS = ["standard", "greenfield"];
 
