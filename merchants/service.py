@@ -59,6 +59,7 @@ from merchants.sales.policies import Policies
 from merchants.sales.rates import NO_RATES, Rates, RateTerms, StablecoinRates
 from merchants.sales.reference_prices import Prices, PriceTerms
 from merchants.sales.refund_desk import RefundDesk
+from merchants.sales.rescans import Rescans
 from merchants.stores.closing import Closing, Ending
 from merchants.stores.grants import GrantMade, Grants
 from merchants.stores.invoice_notes import InvoiceNotes
@@ -187,6 +188,7 @@ class Merchants:
         self.policies = Policies(database, catalog, self.prices, pots, self._clock)
         self.exception_policies = ExceptionPolicies(database)
         self.confirmations = Confirmations(database, required)
+        self.rescans = Rescans(database, self.invoices.sweeps, self._clock)
         self.reader = Reader(database, catalog, settlement, required, lambda: self._head)
         self.notes = InvoiceNotes(database, self._clock)
         self.movements = Movements(database, catalog)

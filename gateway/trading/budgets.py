@@ -220,6 +220,9 @@ class ShopBudgets(NamedTuple):
     requests_per_key: int = 3_000
     invoices_per_store: int = 300
     wrong_keys_per_address: int = 30
+    rescans_per_store: int = 50
+    """Within ``DAY_SECONDS``: each may cost the operator a sweep a token."""
+
     kept_per_store: int = 500
     """Within ``DAY_SECONDS``: what is kept for good, though it may be ended at once."""
 
@@ -243,6 +246,7 @@ class ShopLimits:
         self._invoices = _Budget("shop-invoice", budgets.invoices_per_store, MINUTE_SECONDS)
         self._wrong = _Budget("wrong-key", budgets.wrong_keys_per_address, MINUTE_SECONDS)
         self._kept = _Budget("shop-kept", budgets.kept_per_store, DAY_SECONDS)
+        self._rescans = _Budget("shop-rescan", budgets.rescans_per_store, DAY_SECONDS)
 
     def request(self, key_id: str) -> Charge:
         """Charge one request to the key it was made with; raises ``BudgetSpent``."""
@@ -251,6 +255,10 @@ class ShopLimits:
     def invoice(self, store_id: str) -> Charge:
         """Charge one invoice to its store; raises ``BudgetSpent``."""
         return self._invoices.charge(store_id, self._now_ns())
+
+    def rescan(self, store_id: str) -> Charge:
+        """Charge one look at an old address to its store; raises ``BudgetSpent``."""
+        return self._rescans.charge(store_id, self._now_ns())
 
     def keeps(self, whose: str) -> Charge:
         """Charge something that is kept for good to the store, or person, that makes it; raises

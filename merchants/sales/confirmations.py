@@ -7,15 +7,14 @@ not sold, and its customer reads how many blocks there are.
 
 from typing import Final, NamedTuple
 
-from sqlalchemy import Engine, delete, select
-from sqlalchemy.orm import Session
+from sqlalchemy import Engine, delete
 
 from engine.types import Outcome
 from merchants.records.confirmations import ConfirmationStep, steps_of
 from merchants.records.database import reading, transaction
 from merchants.records.rejection import Rejection
 from merchants.records.shares import booked_pips, ways_of, worth_pips
-from merchants.records.tables import Credit, Invoice, Store
+from merchants.records.tables import Invoice, Store
 
 STEPS_MAX: Final = 8
 
@@ -73,17 +72,16 @@ class Confirmations:
         return ""
 
 
-def deep_at(session: Session, invoice: Invoice, least_pips: int, newest_block: int) -> int | None:
+def deep_at(invoice: Invoice, least_pips: int, newest_block: int) -> int | None:
     """Return in which block enough of what is booked will be deep enough; None if it is already.
 
     The earliest bookings that are enough decide: what comes behind them makes nobody wait.
     """
     if invoice.confirmations == 0:
         return None
-    rows = session.scalars(select(Credit).where(Credit.invoice_id == invoice.id)).all()
     counted = dict.fromkeys((way.token for way in ways_of(invoice)), 0)
     block = 0
-    for credit in sorted(rows, key=lambda row: row.block_number):
+    for credit in sorted(invoice.credits, key=lambda row: row.block_number):
         if credit.token not in counted:
             continue
         counted[credit.token] += credit.amount_pips

@@ -203,6 +203,8 @@ class Invoices:
             judge_at_ns=None,
             short_pips=0,
             over_pips=0,
+            confirmations=0,
+            deep_at_block=None,
             is_pressed=False,
             other_count=0,
             event_count=0,
@@ -378,7 +380,7 @@ class Invoices:
                 # It was enough when it was weighed, before these rows were set back.
                 short, policy = 0, keep_all(invoice.store_id)
             invoice.judge_at_ns = None
-            if short <= tolerated_pips(invoice) and not self._is_deep(session, invoice):
+            if short <= tolerated_pips(invoice) and not self._is_deep(invoice):
                 invoice.deep_at_block = None  # It is weighed again, at the price of then.
                 invoice.judge_at_ns = now_ns + JUDGE_RETRY_NS
                 continue
@@ -491,7 +493,7 @@ class Invoices:
         elif not full and invoice.state is processing:
             self._go(session, invoice, new, EventType.INVOICE_REOPENED, now_ns)
 
-        if booked and invoice.state is processing and not self._is_deep(session, invoice):
+        if booked and invoice.state is processing and not self._is_deep(invoice):
             pass  # It is looked at again in the block in which it is deep enough.
         elif booked and invoice.state is processing and timely:
             self._go(session, invoice, InvoiceState.SETTLED, EventType.INVOICE_SETTLED, now_ns)
@@ -506,10 +508,10 @@ class Invoices:
             self._conversions.open(session, invoice, now_ns, returned=returned)
         self.sweeps.plan(invoice, lying, now_ns)
 
-    def _is_deep(self, session: Session, invoice: Invoice) -> bool:
+    def _is_deep(self, invoice: Invoice) -> bool:
         """Return whether enough is as deep as the store wants, or note in which block it will."""
         newest = self._settlement.newest_block()
-        invoice.deep_at_block = deep_at(session, invoice, least_pips(invoice), newest)
+        invoice.deep_at_block = deep_at(invoice, least_pips(invoice), newest)
         return invoice.deep_at_block is None
 
     def deep_due(self, session: Session, now_ns: int, turn: Turn) -> None:

@@ -24,6 +24,9 @@ time after twice as long."""
 
 SWEEP_DOUBLINGS_MAX: Final = 8
 
+TOKENS_MAX: Final = 16
+"""Most tokens that are looked for at an old address."""
+
 
 class Sweeps:
     """Plans sweeps and asks for them. Every method runs in its caller's transaction."""
@@ -52,6 +55,21 @@ class Sweeps:
             invoice.sweep_tries += 1
         if places:
             self._settlement.enqueue_sweeps(places)
+
+    def look_again(self, invoice: Invoice) -> None:
+        """Sweep whatever lies at the address of an invoice that is watched no more, seen or not, of
+        all tokens that could count; where nothing lies the contract refuses, and nothing is sent.
+        Its transfers are reported again until the next start."""
+        self._settlement.deposit_address(invoice.wallet, invoice.ref)
+        catalog = self._exchange.catalog
+        sold = [
+            token.address
+            for token in catalog.tokens
+            if catalog.market_of_pair(token.address, invoice.settle) is not None
+        ]
+        tokens = [invoice.settle, *sold[:TOKENS_MAX]]
+        places = [SweepPlace(invoice.wallet, invoice.ref, token) for token in tokens]
+        self._settlement.enqueue_sweeps(places)
 
     def plan(self, invoice: Invoice, lying: dict[bytes, int], now_ns: int) -> None:
         """Say when to sweep next. An open invoice waits for the rest of its payment: one sweep

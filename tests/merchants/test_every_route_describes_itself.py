@@ -28,6 +28,7 @@ BODILESS = {
     "/v1/stores/{store_id}/webhooks/{endpoint_id}/ping",
     "/v1/stores/{store_id}/webhook-deliveries/{delivery_id}/redelivery",
     "/v1/invoices/{invoice_id}/requote",
+    "/v1/invoices/{invoice_id}/rescan",
     "/v1/refunds/{refund_id}/cancel",
     "/v1/refunds/{refund_id}/withdrawal",
 }
@@ -165,6 +166,7 @@ def test_a_real_answer_of_every_shops_route_is_what_the_document_says(tmp_path):
     world.trades_are("final")
     world.pass_time(90 * 86_400)  # What was not sent in time, or waits for somebody, is over.
     world.venue.tick()
+    both("POST", "/v1/invoices/{invoice_id}/rescan", headers)
     both("POST", "/v1/refunds/{refund_id}/cancel", headers)
     both("DELETE", "/v1/stores/{store_id}", headers)
     assert ask.asked == routes_of(ask.app), "all of them"

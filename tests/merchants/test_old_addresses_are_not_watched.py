@@ -2,9 +2,10 @@
 
 import pytest
 
+from engine.types import Outcome
 from merchants.sales.invoices import WATCHED_NS
 from merchants.service import ROWS_MAX
-from tests.merchants.fixtures import CONFIRMATIONS, NS, World, address_bytes, due_raw
+from tests.merchants.fixtures import CONFIRMATIONS, NS, World, address_bytes, due_raw, option
 
 MONTH_S = WATCHED_NS // NS
 
@@ -76,3 +77,26 @@ def test_a_transfer_that_may_still_leave_the_chain_keeps_its_address_watched(wor
     world.pass_time(1)
     venue.tick()
     assert venue.unwatched == []
+
+
+def test_what_is_paid_after_a_month_is_fetched_when_the_shop_asks(world):
+    venue = world.venue
+    store = venue.approved_store()
+    invoice = venue.invoice(store, amount="50")
+    rescans = venue.merchants.rescans
+    assert rescans.ask(store.store_id, invoice.id).outcome is Outcome.INVOICE_CLOSED, "watched"
+    world.pass_time(MONTH_S + 1)
+    venue.tick()
+    world.transfer(
+        address_bytes(invoice.deposit_address), due_raw(invoice), confirmations=CONFIRMATIONS
+    )
+    venue.settle_sweeps()
+    assert venue.merchants.reader.invoice(invoice.id).received == "0", "nobody looks there"
+    assert rescans.ask("another", invoice.id).outcome is Outcome.NOT_FOUND
+    for _ in range(2):
+        assert rescans.ask(store.store_id, invoice.id) is None
+        venue.settle_sweeps()
+        venue.tick()
+    found = venue.merchants.reader.invoice(invoice.id)
+    assert (found.status, found.exception) == ("settled", "paid_late")
+    assert option(found).credited == option(found).amount_due, "once, however often it is asked"

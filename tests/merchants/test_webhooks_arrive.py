@@ -194,14 +194,14 @@ def test_found_endpoints_that_hang_took_every_place(world):
     for number in range(IN_FLIGHT_MAX):
         store = venue.approved_store(webhook_url=f"https://hangs{number}/")
         for _ in range(3):
-            venue.invoice(store)
+            venue.invoice(store, token="USD")
     held = Held(0)
 
     async def play():
         deliveries = deliveries_to(world, held)
         assert deliveries.start_due() == IN_FLIGHT_MAX
         await held.arrived(IN_FLIGHT_MAX)
-        venue.invoice(venue.approved_store(webhook_url="https://quick/"))
+        venue.invoice(venue.approved_store(webhook_url="https://quick/"), token="USD")
         held.release(1)
         await held.arrived(IN_FLIGHT_MAX + 1)
         assert held.urls[-1] == "https://quick/", "the next place is of who has had no turn"

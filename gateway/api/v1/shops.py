@@ -24,6 +24,7 @@ from gateway.api.v1 import (
     shop_points,
     shop_refunds,
     shop_requotes,
+    shop_rescans,
     shop_webhooks,
 )
 from gateway.api.v1.encoding import address
@@ -130,6 +131,7 @@ def merchants_router(
     mounted.include_router(shop_webhooks.router)
     mounted.include_router(shop_refunds.router)
     mounted.include_router(shop_requotes.router)
+    mounted.include_router(shop_rescans.router)
     mounted.include_router(reports.router)
     mounted.include_router(shop_points.router)
     return mounted
