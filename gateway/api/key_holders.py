@@ -44,23 +44,19 @@ async def holder_of_key(
     """Return who asks with ``key``; NOT_AUTHENTICATED, in the words of ``refusal``, if nobody."""
     client = clients.of(request)
     limits.require_guesses(client)
-    holder = await _known(request, key, keys, readers)
+    ended = keys.ended
+    holder = await readers.ask(keys.authenticate, key)
     if holder is None:
         limits.guessed_wrong(client)
         raise Rejection(Outcome.NOT_AUTHENTICATED, refusal)
     note(request.scope, limits.request(holder.key_id).left)
     keys.used(holder.key_id)
-    return holder
-
-
-async def _known(request: Request, key: str, keys: ApiKeys, readers: Readers) -> Holder | None:
-    """Return who has ``key`` now that the body of what changes something is here."""
-    while True:
+    if request.method in SAFE:
+        return holder
+    await request.body()  # Now that it is known whose it is: nobody waits for a stranger's.
+    while keys.ended != ended:
         ended = keys.ended
         holder = await readers.ask(keys.authenticate, key)
         if holder is None:
-            return None  # Nobody waits for a stranger's body.
-        if request.method not in SAFE:
-            await request.body()
-        if keys.ended == ended:
-            return holder
+            raise Rejection(Outcome.NOT_AUTHENTICATED, refusal)
+    return holder

@@ -48,7 +48,7 @@ from gateway.node.pace import Pace, Rhythm
 from gateway.node.secrets import acknowledging_signer, kept_secret, private_directory
 from gateway.node.settings import MarketPlan, Remote, Settings
 from gateway.trading.api_keys import ApiKeys
-from gateway.trading.budgets import RateLimits
+from gateway.trading.budgets import RateLimits, ShopLimits
 from gateway.trading.sessions import SessionIssuer
 from gateway.trading.siwe_logon import Nonces
 from gateway.views.market_states import StatusWatch
@@ -421,8 +421,9 @@ class Stack:
         """Return the bearer token for operator routes, kept in the data directory."""
         return kept_secret(self.settings.directory, "operator.token").decode()
 
-    def gate(self, public_url: str) -> Gate:
-        """Return what people sign in by, at the address where browsers reach us."""
+    def gate(self, public_url: str, kept: ShopLimits) -> Gate:
+        """Return what people sign in by, at the address where browsers reach us; ``kept`` charges
+        what is kept for good, of people as of shops."""
         secret = kept_secret(self.settings.directory, "people.secret")
         return Gate(
             people=self.parts.merchants.people,
@@ -436,6 +437,7 @@ class Stack:
             proofs=Work(),
             reads=Work(),
             wallets=Work(),
+            kept=kept,
         )
 
     def api_keys(self) -> ApiKeys:

@@ -27,7 +27,8 @@ def shop_routers(stack: Stack, public_url: str, network: str) -> list[APIRouter]
     customers know it."""
     settings, merchants = stack.settings, stack.parts.merchants
     clients = Clients(settings.trusted_proxies)
-    gate, domain = stack.gate(public_url), stack.parts.exchange.domain
+    limits = ShopLimits(SHOP_BUDGETS)
+    gate, domain = stack.gate(public_url, limits), stack.parts.exchange.domain
     token = stack.operator_token()
     facilitator = Facilitator(
         stack.parts.exchange.catalog,
@@ -38,7 +39,6 @@ def shop_routers(stack: Stack, public_url: str, network: str) -> list[APIRouter]
     )
     catalog = stack.parts.exchange.catalog
     checkout = CheckoutPage(facts_of(stack, network))
-    limits = ShopLimits(SHOP_BUDGETS)
     return [
         X402Routes(merchants, catalog, facilitator, clients, limits).router,
         merchants_router(

@@ -181,7 +181,8 @@ class Team:
         if (count or 0) >= MEMBERS_MAX:
             return Rejection(Outcome.FORBIDDEN, {"why": f"a store has {MEMBERS_MAX} people"})
         known = session.get(Membership, (row.store_id, person.user_id))
-        if known is None or Role(known.role) is not Role.OWNER:  # No invitation takes a role away.
+        # No invitation takes away what somebody may, nor leaves him keys that may more than he.
+        if known is None or SCOPES[Role(known.role)] <= SCOPES[Role(row.role)]:
             self.join(session, person, row.store_id, Role(row.role))
         session.delete(row)
         return row.store_id

@@ -18,7 +18,7 @@ from merchants.webhooks.event_types import EventType
 from merchants.webhooks.events import ping_body
 from merchants.webhooks.formats import FORMATS, STANDARD, Message
 from merchants.webhooks.sign import SECRET_PREFIX
-from merchants.webhooks.store_events import endpoint_disabled
+from merchants.webhooks.store_events import endpoint_changed, endpoint_disabled
 
 ENDPOINTS_MAX: Final = 5
 """Of one store: each event is sent to all of them, and of those that fail one is in the air each,
@@ -150,11 +150,16 @@ class Endpoints:
             if url != row.url:
                 # What another place answered says nothing about this one.
                 row.last_ns, row.last_status, row.last_error = 0, 0, ""
-            row.url, row.format, row.types = url, name, " ".join(sorted(set(types)))
+            sorted_types = " ".join(sorted(set(types)))
+            what = _what_changed(row, url, name, sorted_types)
+            row.url, row.format, row.types = url, name, sorted_types
+            was_told = row.enabled
             if change.enabled is not None and change.enabled is not row.enabled:
                 row.enabled, row.why = change.enabled, "" if change.enabled else "the shop said so"
-                if not row.enabled:
-                    endpoint_disabled(session, row, self._clock())
+            if was_told and not row.enabled:
+                endpoint_disabled(session, row, self._clock())
+            elif what:
+                endpoint_changed(session, row, what, self._clock())
             return row
 
     def delete(self, store_id: str, endpoint_id: str) -> Endpoint | Rejection:
@@ -178,6 +183,7 @@ class Endpoints:
                 return Rejection(Outcome.NOT_FOUND, {"endpoint": endpoint_id})
             secret = self._new_secret()
             row.secrets = f"{secret} {row.secrets.split(' ')[0]}"
+            endpoint_changed(session, row, "another secret", self._clock())
             return secret
 
     def redeliver(self, store_id: str, delivery_id: int) -> Delivery | Rejection:
@@ -281,3 +287,13 @@ class Endpoints:
 def types_of(row: Endpoint) -> tuple[str, ...]:
     """Return the event types that an endpoint wants; none for all."""
     return tuple(row.types.split(" ")) if row.types else ()
+
+
+def _what_changed(row: Endpoint, url: str, name: str, types: str) -> str:
+    """Return what is another way with an endpoint, in words; nothing where nothing is."""
+    said = (
+        (url != row.url, "it is elsewhere"),
+        (types != row.types, "it is told of other events"),
+        (name != row.format, "it is told in other words"),
+    )
+    return ", ".join(words for is_changed, words in said if is_changed)

@@ -51,6 +51,9 @@ class EventType(StrEnum):
     API_KEY_ROTATED = "api_key.rotated"
     """It works until ``ends_at``; the one in its place was made with it."""
     API_KEY_REVOKED = "api_key.revoked"
+    ENDPOINT_CHANGED = "endpoint.changed"
+    """It is told elsewhere, of other events, in other words or with another secret, ``why`` says
+    which; other endpoints are told."""
     ENDPOINT_DISABLED = "endpoint.disabled"
     """Nothing more is sent there, ``why`` says why; other endpoints are told."""
     STORE_CLOSED = "store.closed"

@@ -94,9 +94,15 @@ def record(
 
 
 def append(
-    session: Session, place: Place, kind: EventType, contents: msgspec.Struct, now_ns: int
+    session: Session,
+    place: Place,
+    kind: EventType,
+    contents: msgspec.Struct,
+    now_ns: int,
+    but: str = "",
 ) -> Event:
-    """Write an event down, and its delivery to each endpoint of the store that wants it."""
+    """Write an event down, and its delivery to each endpoint of the store that wants it, ``but``
+    not to that one."""
     told = _told(session, place.store_id)
     timestamp = datetime.fromtimestamp(now_ns // 10**9, UTC).isoformat()
     # Of what is told, and not of its number alone: where these rows are set back to an older copy,
@@ -113,7 +119,7 @@ def append(
     )
     session.add(event)
     for endpoint in told:
-        if _is_wanted(endpoint, kind):
+        if endpoint.id != but and _is_wanted(endpoint, kind):
             session.add(
                 Delivery(
                     event=event,

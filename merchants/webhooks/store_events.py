@@ -108,10 +108,21 @@ def key_changed(session: Session, key: ApiKey, kind: str, now_ns: int) -> None:
 
 def endpoint_disabled(session: Session, endpoint: Endpoint, now_ns: int) -> None:
     """Tell the store's other endpoints that this one is told nothing more."""
-    document = EndpointDocument(endpoint.id, urlsplit(endpoint.url).hostname or "", endpoint.why)
-    kind = EventType.ENDPOINT_DISABLED
-    session.flush()  # It is among those that are told until that is written.
-    _record(session, endpoint.store_id, kind, now_ns, endpoint=document)
+    _tell_others(session, endpoint, EventType.ENDPOINT_DISABLED, endpoint.why, now_ns)
+
+
+def endpoint_changed(session: Session, endpoint: Endpoint, why: str, now_ns: int) -> None:
+    """Tell the store's other endpoints that this one was turned to something else: whoever did it
+    may do more, and it would not say so."""
+    _tell_others(session, endpoint, EventType.ENDPOINT_CHANGED, why, now_ns)
+
+
+def _tell_others(
+    session: Session, endpoint: Endpoint, kind: EventType, why: str, now_ns: int
+) -> None:
+    document = EndpointDocument(endpoint.id, urlsplit(endpoint.url).hostname or "", why)
+    session.flush()  # Whom it is told is read from the rows.
+    _record(session, endpoint.store_id, kind, now_ns, endpoint=document, but=endpoint.id)
 
 
 def tell_closed(session: Session, closed: Closed) -> None:
@@ -133,9 +144,10 @@ def _record(
     payout_change: PayoutChangeDocument | None = None,
     api_key: ApiKeyDocument | None = None,
     endpoint: EndpointDocument | None = None,
+    but: str = "",
 ) -> None:
     store = session.get_one(Store, store_id)
     store.event_count = (store.event_count or 0) + 1
     summary = StoreSummary(store.id, store.name)
     contents = _Contents(store.event_count, summary, payout_change, api_key, endpoint)
-    append(session, Place(store_id, None, store.event_count), kind, contents, now_ns)
+    append(session, Place(store_id, None, store.event_count), kind, contents, now_ns, but)

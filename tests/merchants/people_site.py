@@ -11,7 +11,7 @@ from gateway.api.v1.people_access import Gate, Work
 from gateway.api.v1.shops import merchants_router
 from gateway.http.clients import Clients
 from gateway.http.problems import answer_of
-from gateway.trading.budgets import Budgets, RateLimits
+from gateway.trading.budgets import SHOP_BUDGETS, Budgets, RateLimits, ShopLimits
 from gateway.trading.rejection import Rejection
 from gateway.trading.siwe_logon import Nonces
 from settlement.protocol.checksum import checksum_address
@@ -41,6 +41,7 @@ def gate_of(world, url=URL, budgets=PLENTY):
         proofs=Work(),
         reads=Work(),
         wallets=Work(),
+        kept=ShopLimits(SHOP_BUDGETS),
     )
 
 

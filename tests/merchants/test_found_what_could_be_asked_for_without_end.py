@@ -10,7 +10,7 @@ from gateway.pages.checkout_looks import Looks
 from gateway.pages.checkout_view import CheckoutPage, PageFacts
 from gateway.trading.budgets import ShopBudgets
 from tests.merchants.fixtures import World
-from tests.merchants.people_site import Browser, people_site
+from tests.merchants.people_site import Browser, make_store, people_site
 from tests.merchants.site import site
 from tests.merchants.test_a_shop_is_told_at_several_endpoints import told
 from tests.merchants.test_shops_over_rest import NEW_STORE
@@ -67,6 +67,20 @@ def test_found_a_person_made_stores_without_end(world):
     most = ShopBudgets().kept_per_store
     codes = [browser.ask("POST", "/v1/stores", body).status_code for _ in range(most + 1)]
     assert codes == [201] * most + [429]
+
+
+def test_found_a_person_was_renamed_without_end(world):
+    app = people_site(world)
+    make_store(app)
+    browser = Browser(app, world)
+    browser.sign_in()
+    most = ShopBudgets().kept_per_store
+    codes = [
+        browser.ask("PATCH", "/v1/people/me", {"name": f"he {number}"}).status_code
+        for number in range(most + 1)
+    ]
+    assert codes == [200] * most + [429]
+    assert browser.me()["name"] == f"he {most - 1}"
 
 
 def test_found_redeliveries_of_one_event_piled_up(world):

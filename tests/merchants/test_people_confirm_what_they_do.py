@@ -309,6 +309,18 @@ def joined(owner, store, app, world, role):
     return friend
 
 
+def test_found_an_invitation_to_less_took_a_role_and_left_its_keys(owner, store, app, world):
+    friend = joined(owner, store, app, world, "manager")
+    for less in ("clerk", "accountant"):
+        token = invited(owner, store, less)["token"]
+        answer = friend.ask("POST", "/v1/people/invitations/acceptance", {"token": token})
+        assert answer.status_code == 200
+        assert [row["role"] for row in friend.me()["stores"]] == ["manager"], less
+    token = invited(owner, store, "owner")["token"]
+    friend.ask("POST", "/v1/people/invitations/acceptance", {"token": token})
+    assert [row["role"] for row in friend.me()["stores"]] == ["owner"]
+
+
 def test_whoever_is_invited_joins_once_and_may_what_his_role_may(owner, store, app, world):
     token = invited(owner, store, "accountant")["token"]
     friend = Browser(app, world, FRIEND)

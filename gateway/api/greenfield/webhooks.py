@@ -114,10 +114,11 @@ async def update_webhook(
     body: Annotated[SetWebhook, Depends(body_of(SetWebhook))],
 ) -> Response:
     """Change a webhook."""
-    await _found(here, holder, webhook_id)
-    if not body.enabled:
+    found, types = await _found(here, holder, webhook_id), _types(body.authorized_events)
+    is_same = (body.url, sorted(set(types))) == (found.url, sorted(types_of(found)))
+    if not body.enabled or not is_same:
         here.limits.keeps(holder.store.id)  # The others are told, and that is kept.
-    change = EndpointChange(body.url, _types(body.authorized_events), None, body.enabled)
+    change = EndpointChange(body.url, types, None, body.enabled)
     changed = accepted(here.merchants.endpoints.change(holder.store.id, webhook_id, change))
     return json_answer(_shape(changed))
 

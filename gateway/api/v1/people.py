@@ -254,6 +254,7 @@ async def rename(
     gate: AtGate, person: SignedInPerson, body: Annotated[Rename, Depends(body_of(Rename))]
 ) -> Response:
     """Be called something else."""
+    gate.kept.keeps(f"person {person.user_id}")
     gate.people.rename(person, body.name)
     return await _me(gate, person)
 

@@ -18,7 +18,7 @@ from fastapi import Depends, Header, Path, Request, Response
 from engine.types import Outcome
 from gateway.api.key_holders import SAFE
 from gateway.http.clients import Clients
-from gateway.trading.budgets import RateLimits
+from gateway.trading.budgets import RateLimits, ShopLimits
 from gateway.trading.networks import network_of, prefix_of
 from gateway.trading.rejection import Rejection
 from gateway.trading.siwe_logon import Nonces
@@ -82,6 +82,9 @@ class Gate(NamedTuple):
     reads: Work
     wallets: Work
     """Where wallets that are contracts are asked: a node that is slow holds up nobody else."""
+
+    kept: ShopLimits
+    """Who leaves rows for good by what costs no proof is charged here, as shops are."""
 
     async def known(self, request: Request) -> None:
         """Let the routes of ``request`` find us; a dependency of the router."""

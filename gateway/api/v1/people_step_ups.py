@@ -118,7 +118,7 @@ async def answer(
         gate.hold_up(gate.people.code_guesses.wait_s(person.user_id))
     signature = b"" if body.signature is None else unhex(body.signature)
     vouched = None
-    if WALLET in asked.needs and asked.wallet is not None:
+    if WALLET in asked.needs and asked.wallet is not None and signature:
         digest = personal_digest(asked.message)
         # Who has a key waits for no node, however slow.
         if await gate.proofs.ask(recover, digest, signature) != asked.wallet:

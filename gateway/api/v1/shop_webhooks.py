@@ -116,7 +116,7 @@ async def change_webhook(
 ) -> Response:
     """Change an endpoint: what waits for it goes where it is now. ``enabled`` opens one again that
     was given up because it answered 410."""
-    if body.enabled is False:
+    if body.enabled is False or (body.url, body.event_types, body.format) != (None, None, None):
         shops.limits.keeps(store.id)  # The others are told, and that is kept.
     types = None if body.event_types is None else tuple(body.event_types)
     change = EndpointChange(body.url, types, body.format, body.enabled)
@@ -138,6 +138,7 @@ async def delete_webhook(shops: Here, store: Mine, endpoint_id: Id) -> Response:
 )
 async def rotate_secret(shops: Here, store: Mine, endpoint_id: Id) -> Response:
     """Make a new secret; both are signed with until the next rotation."""
+    shops.limits.keeps(store.id)
     secret = accepted(shops.merchants.endpoints.rotate_secret(store.id, endpoint_id))
     return Answer(SecretReply(secret))
 
