@@ -33,7 +33,7 @@ def booked_pips(way: Way) -> int:
 
 def counted_pips(other: Other) -> int:
     """Return what came of another token, was not given back, and has a value."""
-    return min(other.valued_pips, max(0, other.came_pips - other.returned_pips))
+    return min(other.valued_pips, other.left_pips)
 
 
 def worth_pips(invoice: Invoice, way: Way, pips: int) -> int:
@@ -57,7 +57,7 @@ def received_pips(invoice: Invoice) -> int:
 def came_worth_pips(invoice: Invoice) -> int:
     """Return how much of the price all that ever came would have paid, given back or not."""
     offered = [worth_pips(invoice, option, came_pips(option)) for option in invoice.options]
-    others = (one.worth_of(min(one.valued_pips, one.came_pips)) for one in others_of(invoice))
+    others = (one.worth_of(counted_pips(one)) + one.given_worth_pips for one in others_of(invoice))
     return _sum((*offered, *others))
 
 
@@ -73,11 +73,7 @@ def timely_pips(invoice: Invoice) -> int:
         worth_pips(invoice, option, max(0, option.timely_pips - option.returned_pips))
         for option in invoice.options
     ]
-    others = (
-        max(0, one.timely_worth_pips - one.worth_of(one.returned_pips))
-        for one in others_of(invoice)
-    )
-    return _sum((*offered, *others))
+    return _sum((*offered, *(one.timely_worth_pips for one in others_of(invoice))))
 
 
 def missing_pips(invoice: Invoice, option: Option) -> int:

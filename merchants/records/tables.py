@@ -84,6 +84,7 @@ CONVERSION_UNDER_WAY: Final = text("following")
 INVOICE_UNDER_WAY: Final = text(
     "(state IN ('new', 'processing') OR sweep_at_ns IS NOT NULL OR judge_at_ns IS NOT NULL)"
 )
+INVOICE_HAS_OTHERS: Final = text("(state IN ('new', 'processing') AND other_count > 0)")
 
 
 def only(waits: TextClause) -> dict[str, Any]:
@@ -157,6 +158,7 @@ class Invoice(Table):
         Index("invoices_by_age", "created_ns", "id"),
         Index("invoices_by_order", "store_id", "order_id"),
         Index("invoices_under_way", "store_id", **only(INVOICE_UNDER_WAY)),
+        Index("invoices_with_others", "store_id", **only(INVOICE_HAS_OTHERS)),
     )
 
     id: Mapped[str] = mapped_column(primary_key=True)

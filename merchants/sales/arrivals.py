@@ -6,7 +6,7 @@ that a booking names was swept there; every other booking came straight into the
 came is what is booked and what lies at the address: a sum, in which no token counts twice.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Final, NamedTuple
 
 from sqlalchemy.orm import Session
@@ -45,10 +45,18 @@ class Arrivals:
     """Keeps the rows about what came. Every method runs in its caller's transaction; call
     ``count`` when all that is new about an invoice is in its rows."""
 
-    def __init__(self, catalog: Catalog, booking_ns: int, confirmations: int) -> None:
+    def __init__(
+        self,
+        catalog: Catalog,
+        booking_ns: int,
+        confirmations: int,
+        is_other_dust: Callable[[Invoice, bytes, int], bool],
+    ) -> None:
         """``booking_ns`` is how long a deposit may take from its block into the journal,
-        ``confirmations`` how deep a block is when nothing in it is expected to go away."""
+        ``confirmations`` how deep a block is when nothing in it is expected to go away;
+        ``is_other_dust`` is whether pips of a token that was not offered are worth no word."""
         self._catalog = catalog
+        self._is_other_dust = is_other_dust
         self._booking_ns = booking_ns
         self._confirmations = confirmations
 
@@ -259,8 +267,9 @@ class Arrivals:
         """Return whether a transfer is too small to tell anybody of."""
         token = listed(self._catalog.token_by_address(address))
         option = option_of(invoice, address)
-        whole = invoice.amount_pips if option is None else option.due_pips
-        return token.pips_of(raw) * DUST_SHARE < whole
+        if option is None:
+            return self._is_other_dust(invoice, address, token.pips_of(raw))
+        return token.pips_of(raw) * DUST_SHARE < option.due_pips
 
 
 def _finalise(

@@ -123,10 +123,13 @@ class Invoices:
         self._confirmations_required = confirmations_required
         self._returns = Returns(refunds)
         self._offers = Offers(exchange, sources.prices)
-        self._arrivals = Arrivals(
-            exchange.catalog, confirmations_required * BLOCK_NS, confirmations_required
-        )
         self._others = Others(exchange, sources.prices, self._offers)
+        self._arrivals = Arrivals(
+            exchange.catalog,
+            confirmations_required * BLOCK_NS,
+            confirmations_required,
+            self._others.is_dust,
+        )
         self.sweeps = Sweeps(exchange, settlement, sources.prices, self._arrivals)
 
     def create(
@@ -345,6 +348,12 @@ class Invoices:
         if policy.other_token is RETURN and not has_counted:
             why = "it is of a token that was not asked for"
             self._returns.all_of(session, invoice, [credit.token], why, now_ns)
+
+    def returned(self, session: Session, invoice: Invoice, now_ns: int) -> None:
+        """Take what refunds of it gave back, or give back no more. Once it is settled that changes
+        nothing: what is given back then has paid."""
+        if invoice.state is not InvoiceState.SETTLED:
+            self._move_on(session, invoice, now_ns)
 
     def value_due(self, session: Session, now_ns: int, turn: Turn) -> None:
         """Look again for the price of other tokens that came and had none."""

@@ -15,11 +15,12 @@ from merchants.records.amounts import decimal_of_pips, exact_sum, raw_covering, 
 from merchants.records.asks import Open, open_asks
 from merchants.records.grants import Grant
 from merchants.records.options import Option
+from merchants.records.others import Other
 from merchants.records.pots import in_pot
 from merchants.records.rejection import Rejection
 from merchants.records.shares import came_pips
 from merchants.records.states import ConversionState, InvoiceState
-from merchants.records.tables import Conversion, Invoice, Store
+from merchants.records.tables import INVOICE_HAS_OTHERS, Conversion, Invoice, Store
 from merchants.sales import pricing
 from merchants.sales.pricing import Quote
 from merchants.sales.reference_prices import NoPrice, Prices
@@ -205,7 +206,7 @@ class Offers:
     ) -> dict[str, str]:
         """Return why the bids do not reach for what open invoices ask and for this one. Others'
         invoices take nobody's own share: whoever opens many keeps no other shop from selling."""
-        if already.all_pips == 0:
+        if already.all_pips == 0 and not is_pressed:
             return {}
         wanted = already.all_pips + quote.proceeds_pips
         own = already.pressed_pips if is_pressed else already.own_pips
@@ -231,10 +232,14 @@ class Offers:
         now_ns: int,
         *,
         open_pips: int = 0,
+        of_invoice: str = "",
     ) -> Rejection | None:
         """Return why the session key of ``wallet`` could not sell what is quoted, and the
-        ``open_pips`` that open invoices ask it to sell."""
-        why = self._why_unsalable(session, store, wallet, market, quote, open_pips, now_ns)
+        ``open_pips`` that open invoices ask it to sell; ``of_invoice`` names the one of whose
+        money that is which came and was not offered."""
+        why = self._why_unsalable(
+            session, store, wallet, market, quote, open_pips, of_invoice, now_ns
+        )
         return Rejection(Outcome.CANNOT_SELL, why) if why else None
 
     def _why_unsalable(
@@ -245,6 +250,7 @@ class Offers:
         market: Market,
         quote: Quote,
         open_pips: int,
+        of_invoice: str,
         now_ns: int,
     ) -> dict[str, str]:
         grant = grant_for(session, store.id, market.base.address, market.quote.address, wallet)
@@ -256,7 +262,7 @@ class Offers:
             floor = decimal_of_pips(grant.floor_price)
             return {"why": "the price is under the session key's floor", "floor_price": floor}
         left = self._exchange.key_notional_left(grant.wallet, grant.key_address)
-        promised = self._promised_pips(session, store, market, quote)
+        promised = self._promised_pips(session, store, market, quote, of_invoice)
         needed = quote.proceeds_pips + promised + open_pips
         if left is not None and left < needed:
             is_used_up = left < needed - open_pips
@@ -267,8 +273,11 @@ class Offers:
             }
         return {}
 
-    def _promised_pips(self, session: Session, store: Store, market: Market, quote: Quote) -> int:
-        """Return what the key has still to sell of money that has come."""
+    def _promised_pips(
+        self, session: Session, store: Store, market: Market, quote: Quote, of_invoice: str
+    ) -> int:
+        """Return what the key has still to sell of money that has come, but for what came for
+        ``of_invoice`` and was not offered: that is quoted as a whole."""
         coming = session.execute(
             select(*exact_sum(Option.seen_pips), *exact_sum(Option.credited_pips))
             .join(Invoice, Invoice.id == Option.invoice_id)
@@ -276,6 +285,16 @@ class Offers:
                 Invoice.store_id == store.id,
                 Invoice.state == InvoiceState.PROCESSING,
                 Option.token == market.base.address,
+            )
+        ).one()
+        others = session.execute(
+            select(*exact_sum(Other.valued_pips))
+            .join(Invoice, Invoice.id == Other.invoice_id)
+            .where(
+                INVOICE_HAS_OTHERS,
+                Invoice.store_id == store.id,
+                Other.token == market.base.address,
+                Other.invoice_id != of_invoice,
             )
         ).one()
         unsold = session.execute(
@@ -291,7 +310,7 @@ class Offers:
             )
             .group_by(Conversion.lot_pips)
         ).all()
-        pips = sum_of(coming[:2]) + sum_of(coming[2:])
+        pips = sum_of(coming[:2]) + sum_of(coming[2:]) + sum_of(others)
         pips += in_pot(session, store.id, market.base.address)
         for lot_pips, *halves in unsold:
             lots, odd = sum_of(halves[:2]), sum_of(halves[2:])

@@ -16,7 +16,7 @@ from engine.types import MONEY_MAX
 from merchants.records import terms
 from merchants.records.exception_policies import ExceptionAction, exception_policy_of
 from merchants.records.options import option_of
-from merchants.records.others import Other, others_of
+from merchants.records.others import Other, keep_what_is_left, others_of
 from merchants.records.shares import counted_pips
 from merchants.records.states import InvoiceState
 from merchants.records.tables import Invoice
@@ -57,14 +57,14 @@ class Others:
     def value(self, session: Session, invoice: Invoice, now_ns: int) -> None:
         """Give what came and has no value its value, if there is a price and it can be sold."""
         for other in others_of(invoice):
-            _forget_what_left(other)
+            keep_what_is_left(other)
             if invoice.state not in VALUED:
                 continue
             other.value_at_ns = None
-            fresh = other.came_pips - max(other.valued_pips, other.returned_pips)
+            fresh = other.left_pips - other.valued_pips
             if fresh > 0 and not self._goes_back(session, invoice, other):
                 self._value(session, invoice, other, fresh, now_ns)
-            timely = min(other.timely_pips, other.valued_pips)
+            timely = min(other.valued_pips, max(0, other.timely_pips - other.returned_pips))
             other.timely_worth_pips = other.worth_of(timely)
 
     def due(self, session: Session, now_ns: int, turn: Turn) -> list[Invoice]:
@@ -171,17 +171,15 @@ class Others:
         if isinstance(quote, NoPrice):
             return quote
         why = self._offers.why_unsalable(
-            session, invoice.store, invoice.wallet, market, quote, now_ns
+            session,
+            invoice.store,
+            invoice.wallet,
+            market,
+            quote,
+            now_ns,
+            of_invoice=invoice.id,
         )
         return why_of(why) if why else Value(quote.proceeds_pips, quote.worst_ticks)
 
     def _market(self, invoice: Invoice, other: Other) -> Market | None:
         return self._exchange.catalog.market_of_pair(other.token, invoice.settle)
-
-
-def _forget_what_left(other: Other) -> None:
-    """Let what has a value be no more than what came: a transfer may leave the chain, and a token
-    may keep a part for itself."""
-    if other.valued_pips > other.came_pips:
-        other.worth_pips = other.worth_of(other.came_pips)
-        other.valued_pips = other.came_pips

@@ -14,7 +14,7 @@ from engine.types import MONEY_MAX, PIPS_PER_TOKEN, PPM, Outcome
 from merchants.documents.native import listed
 from merchants.records.amounts import decimal_of_pips, exact_sum, sum_of
 from merchants.records.options import option_of
-from merchants.records.others import Other, other_of, others_of
+from merchants.records.others import Other, give_back, other_of, others_of
 from merchants.records.refunds import Refund, RefundState, RefundVariant
 from merchants.records.rejection import Rejection
 from merchants.records.shares import ways_of, worth_pips
@@ -87,7 +87,7 @@ def count_returned(session: Session, invoice: Invoice) -> None:
     for option in invoice.options:
         option.returned_pips = refunded_pips(session, invoice.id, option.token)
     for other in others_of(invoice):
-        other.returned_pips = refunded_pips(session, invoice.id, other.token)
+        give_back(other, refunded_pips(session, invoice.id, other.token))
 
 
 def left_pips(session: Session, invoice_id: str, token: bytes) -> int:

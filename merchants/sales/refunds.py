@@ -106,6 +106,12 @@ class Refunds:
         self._entropy = entropy
         self._amounts = RefundAmounts(exchange, prices)
         self._claims: bytes | None = None
+        self._tell: Callable[[Session, Invoice, int], None] = _nobody
+
+    def tell(self, changed: Callable[[Session, Invoice, int], None]) -> None:
+        """Let ``changed`` know from now on which invoice has other money left than it had, by a
+        refund that its own movements have not opened."""
+        self._tell = changed
 
     # What the shop asks for
 
@@ -135,6 +141,7 @@ class Refunds:
                 self.record(session, refund, EventType.REFUND_OPENED)
             if receiver:
                 self._take_claim(session, refund, receiver)
+            self._tell(session, invoice, self._clock())
             return refund_document(self._exchange.catalog, refund)
 
     def open(
@@ -420,6 +427,7 @@ class Refunds:
         refund.note, refund.next_ns = note, None
         self.become(session, refund, RefundState.CANCELLED, EventType.REFUND_CANCELLED)
         count_returned(session, refund.invoice)
+        self._tell(session, refund.invoice, self._clock())
 
     def become(self, session: Session, refund: Refund, state: RefundState, kind: EventType) -> None:
         """Move a refund on and tell the shop."""
@@ -431,6 +439,10 @@ class Refunds:
         catalog, invoice = self._exchange.catalog, refund.invoice
         session.flush()
         events.record(session, catalog, invoice, kind, self._clock(), refund=refund)
+
+
+def _nobody(session: Session, invoice: Invoice, now_ns: int) -> None:
+    """Nobody has asked to be told yet."""
 
 
 def is_claimable(refund: Refund) -> bool:

@@ -125,6 +125,13 @@ def test_who_presses_asks_for_no_more_than_a_part_of_the_bids(world):
     assert ask(world, store, "500").status == "new"
 
 
+def test_found_the_first_press_took_all_that_the_bids_bring(world):
+    store = world.venue.approved_store()
+    assert isinstance(ask(world, store, "1090", is_pressed=True), Rejection)
+    assert ask(world, store, "270", is_pressed=True).status == "new"
+    assert ask(world, store, "800").status == "new"
+
+
 def test_the_sums_outlive_a_restart(world):
     store = world.venue.approved_store()
     ask(world, store, "60")

@@ -87,7 +87,7 @@ def test_a_failing_endpoint_is_tried_for_three_days_then_given_up(world):
     venue = world.venue
     store = venue.approved_store(lifetime_s=10**6)
     world.endpoint = lambda url: 503
-    venue.invoice(store)
+    venue.invoice(store, token="USD")
     waits, start = [], world.now_ns
     while statuses(venue, store)[0][0] != "dead":
         venue.tick()
@@ -145,7 +145,7 @@ def test_found_an_attempt_that_broke_was_made_again_at_once(world):
     """Whatever goes wrong in the air: an attempt counts when it leaves, and the next one waits."""
     venue = world.venue
     store = venue.approved_store()
-    venue.invoice(store)
+    venue.invoice(store, token="USD")
     left = []
 
     class Broken:
@@ -170,7 +170,7 @@ def test_a_store_has_a_few_in_the_air_and_one_while_it_fails(world):
     venue = world.venue
     store = venue.approved_store()
     for _ in range(PER_STORE_MAX + 3):
-        venue.invoice(store)
+        venue.invoice(store, token="USD")
     held = Held(503)
 
     async def play():
@@ -215,9 +215,9 @@ def test_an_endpoint_that_is_gone_is_left_alone(world):
     venue = world.venue
     store = venue.approved_store(lifetime_s=10**7, key_lifetime_s=10**8)
     world.endpoint = lambda url: 410
-    venue.invoice(store)
+    venue.invoice(store, token="USD")
     venue.tick()
-    venue.invoice(store)
+    venue.invoice(store, token="USD")
     world.pass_time(10**6)
     venue.tick()
     assert len(world.received) == 1
@@ -230,14 +230,14 @@ def test_found_one_answer_that_it_is_gone_silenced_a_shop_for_ever(world):
     venue = world.venue
     store = venue.approved_store()
     world.endpoint = lambda url: 410
-    venue.invoice(store)
+    venue.invoice(store, token="USD")
     venue.tick()
     world.endpoint = lambda url: 200
-    venue.invoice(store)
+    venue.invoice(store, token="USD")
     venue.tick()
     assert len(world.received) == 1
     change(venue, store, enabled=True)
-    venue.invoice(store)
+    venue.invoice(store, token="USD")
     venue.tick()
     assert [state for state, _ in statuses(venue, store)] == ["dead", "delivered"]
 
@@ -246,8 +246,8 @@ def test_found_one_answer_that_it_is_gone_silenced_a_shop_for_ever(world):
 def test_what_was_in_the_air_when_the_endpoint_was_given_up_ends_too(world, status, state):
     venue = world.venue
     store = venue.approved_store()
-    venue.invoice(store)
-    venue.invoice(store)
+    venue.invoice(store, token="USD")
+    venue.invoice(store, token="USD")
     answers = [Answer(410), Answer(status)]
 
     class Leaving:
@@ -266,7 +266,7 @@ def test_a_shop_that_asks_for_patience_gets_it(world):
         async def post(self, url, headers, body):
             return Answer(429, retry_after_s=4000)
 
-    venue.invoice(store)
+    venue.invoice(store, token="USD")
     run(deliveries_to(world, Patience()))
     (row,) = venue.merchants.reader.webhook_deliveries(store.store_id)
     assert row.next_attempt_ns == world.now_ns + 4000 * NS
@@ -313,7 +313,7 @@ def test_closing_waits_for_what_is_in_the_air_and_for_nothing_behind_it(world):
     venue = world.venue
     store = venue.approved_store()
     for _ in range(PER_STORE_MAX + 2):
-        venue.invoice(store)
+        venue.invoice(store, token="USD")
     reached, release = [], asyncio.Event()
 
     class Slow:
