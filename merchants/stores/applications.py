@@ -17,6 +17,7 @@ from merchants.records.applications import Application
 from merchants.records.database import transaction
 from merchants.records.rejection import Rejection
 from merchants.stores.api_keys import ApiKeys, Holder, KeyMade
+from merchants.stores.hosts import is_plain
 
 FORMER_S: Final = 86_400
 """How long the key works on that was replaced: the new one may not have arrived."""
@@ -27,7 +28,7 @@ PORT_MAX: Final = 65_535
 # What browsers and we read alike: no userinfo, no name in other letters than a certificate has, no
 # backslash, space or control character. Plain HTTP only where it does not leave the machine.
 _REDIRECT: Final = re.compile(
-    r"(?P<origin>(?:https://[A-Za-z0-9](?:[A-Za-z0-9.-]{0,251}[A-Za-z0-9])?"
+    r"(?P<origin>(?:https://(?P<host>[A-Za-z0-9.-]{1,253})"
     r"|http://(?:localhost|127\.0\.0\.1))"
     r"(?::(?P<port>[1-9][0-9]{0,4}))?)"
     r"(?:/[A-Za-z0-9/._~!$&'()*+,;=:@%-]*)?"
@@ -52,6 +53,8 @@ def origin_of(redirect: str) -> str | None:
         return None
     found = _REDIRECT.fullmatch(redirect)
     if found is None or int(found["port"] or 0) > PORT_MAX:
+        return None
+    if found["host"] is not None and not is_plain(found["host"].lower()):
         return None
     return found["origin"].lower()
 

@@ -16,14 +16,14 @@ from merchants.records.database import reading, transaction
 from merchants.records.embedding import Embedding, embedders_of
 from merchants.records.rejection import Rejection
 from merchants.records.tables import Store
+from merchants.stores.hosts import is_plain
 
 ORIGINS_MAX: Final = 10
 ORIGIN_CHARS_MAX: Final = 300
 
-_LABEL: Final = "[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?"
 _PORT: Final = "(:[1-9][0-9]{0,4})?"
 _ORIGIN: Final = re.compile(
-    rf"https://{_LABEL}(\.{_LABEL})*{_PORT}|http://(localhost|127\.0\.0\.1){_PORT}"
+    rf"https://(?P<host>[a-z0-9.-]+){_PORT}|http://(localhost|127\.0\.0\.1){_PORT}"
 )
 """Without TLS anybody on the way could draw the page: that is for a developer's own machine."""
 
@@ -44,7 +44,7 @@ class Embeddings:
         of a site with TLS, UNKNOWN_STORE."""
         wanted = tuple(dict.fromkeys(map(_spelled, origins)))
         for origin in wanted:
-            if len(origin) > ORIGIN_CHARS_MAX or not _ORIGIN.fullmatch(origin):
+            if not _is_origin(origin):
                 why = "an origin is https://, a host and perhaps a port, with nothing behind it"
                 return Rejection(Outcome.MALFORMED, {"origin": origin[:80], "why": why})
         if len(wanted) > ORIGINS_MAX:
@@ -54,6 +54,11 @@ class Embeddings:
                 return Rejection(Outcome.UNKNOWN_STORE, {"store": store_id})
             session.merge(Embedding(store_id=store_id, origins=" ".join(wanted)))
         return wanted
+
+
+def _is_origin(origin: str) -> bool:
+    found = None if len(origin) > ORIGIN_CHARS_MAX else _ORIGIN.fullmatch(origin)
+    return found is not None and (found["host"] is None or is_plain(found["host"]))
 
 
 def _spelled(origin: str) -> str:

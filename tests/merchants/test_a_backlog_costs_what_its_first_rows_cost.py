@@ -18,7 +18,7 @@ from tests.merchants.fixtures import LOT, TOKEN, World
 from tests.merchants.older import made_first
 from tests.merchants.test_no_sum_outgrows_what_holds_it import paid_straight
 
-FEW, MANY = 40, 4_000
+FEW, MANY = 120, 4_000
 STEPS = 100
 """How many steps of SQLite's machine are counted at once."""
 

@@ -69,6 +69,7 @@ def test_the_checkout_and_the_button_name_the_sites_and_all_else_names_none(worl
         "'self'",
         "*",
         "https://shop..example",
+        "https://134744072",
         "javascript:alert(1)",
         "https://" + "a" * 260,
     ],

@@ -117,6 +117,29 @@ def test_names_are_only_text():
 
 
 @pytest.mark.parametrize(
+    ("host", "there"),
+    [
+        ("134744072", False),  # A browser goes to 8.8.8.8.
+        ("8.8.2056", False),
+        ("0x8080808", False),
+        ("shop.0x8", False),
+        ("010.8.8.8", False),
+        ("8.8.8.8.", False),
+        ("256.8.8.8", False),
+        ("shop..example", False),
+        ("shop-.example", False),
+        (f"{'a' * 64}.example", False),
+        ("8.8.8.8", True),
+        ("shop.example1", True),
+        ("3.shop.example", True),
+        ("xn--bcher-kva.example", True),
+    ],
+)
+def test_found_a_key_went_to_a_host_that_browsers_read_as_another(host, there):
+    assert origin_of(f"https://{host}/back") == (f"https://{host}" if there else None)
+
+
+@pytest.mark.parametrize(
     ("redirect", "origin"),
     [
         (SHOP, "https://shop.example"),
