@@ -13,7 +13,16 @@ from sqlalchemy.orm import Session
 
 from engine.types import Side
 from merchants.records.asks import Ask
-from merchants.records.shares import credited_pips, received_pips, timely_pips
+from merchants.records.exception_policies import ExceptionAction
+from merchants.records.options import option_of
+from merchants.records.refunds import Refund, RefundState, RefundVariant
+from merchants.records.shares import (
+    booked_pips,
+    credited_pips,
+    received_pips,
+    timely_pips,
+    ways_of,
+)
 from merchants.records.states import (
     CONVERSION_EDGES,
     DELIVERY_EDGES,
@@ -23,6 +32,8 @@ from merchants.records.states import (
     moved,
 )
 from merchants.records.tables import Credit, Invoice
+from merchants.sales.exceptions import ExceptionRequest
+from merchants.sales.refunds import RefundRequest
 from merchants.sales.tolerance import least_pips, tolerated_pips
 from settlement.protocol.eip712 import address_of_secret
 from settlement.protocol.evidence import DepositEvidence, decode
@@ -33,6 +44,7 @@ from tests.merchants.fixtures import (
     TICK,
     TOKEN,
     USD,
+    Killed,
     World,
     address_bytes,
     pips_of_decimal,
@@ -52,23 +64,49 @@ ACTIONS = st.one_of(
     st.tuples(st.just("pass"), st.sampled_from([1, 60, 901, 86_401])),
     st.tuples(st.just("chain"), st.sampled_from(["batched", "mined", "final"])),
     st.tuples(st.just("endpoint"), st.sampled_from([200, 500, 410])),
+    st.tuples(st.just("again"), st.integers(0, 5)),
+    st.tuples(st.just("kill"), st.integers(1, 6)),
     st.tuples(st.sampled_from(["watch", "tick", "sweep", "restart", "bust"]), st.just(0)),
+    st.tuples(st.sampled_from(["requote", "refund", "refund usd", "cancel"]), st.just(0)),
 )
+ANY = st.sampled_from(ExceptionAction)
+NO_PRICE = st.sampled_from([ExceptionAction.KEEP, ExceptionAction.RETURN])
+POLICIES = st.builds(ExceptionRequest, late=ANY, short=ANY, over=NO_PRICE, other_token=NO_PRICE)
 
 
 @settings(max_examples=12, deadline=None)
-@given(st.lists(ACTIONS, min_size=5, max_size=30))
-def test_random_worlds(actions):
+@given(
+    st.lists(ACTIONS, min_size=5, max_size=30),
+    st.just(ExceptionRequest()) | POLICIES,
+    st.sampled_from([("TOKEN",), ("USD",), ()]),
+)
+def test_random_worlds(actions, policies, tokens):
     with tempfile.TemporaryDirectory() as directory:
-        world = World(Path(directory))
-        for token in (TOKEN, USD):
-            world.venue.fund(address_of_secret(THIEF), token, 10**6 * DOLLAR)
-        store = world.venue.approved_store(floor_price=500 * DOLLAR)
-        invoice = world.venue.invoice(store, amount="50")
-        for action, argument in actions:
-            act(world, invoice, action, argument)
-            check(world)
-        ended(world)
+        one_world(Path(directory), actions, policies, tokens)
+
+
+def one_world(directory, actions, policies, tokens):
+    """Let ``actions`` happen to an invoice in ``tokens`` of a store with ``policies``."""
+    world = World(directory)
+    for token in (TOKEN, USD):
+        world.venue.fund(address_of_secret(THIEF), token, 10**6 * DOLLAR)
+    store = world.venue.approved_store(floor_price=500 * DOLLAR)
+    world.venue.merchants.exception_policies.change(store.store_id, policies)
+    invoice = world.venue.invoice(store, amount="50", tokens=tokens)
+    for action, argument in actions:
+        act_or_die(world, invoice, action, argument)
+        check(world)
+    world.kill_at = None
+    ended(world)
+
+
+def act_or_die(world, invoice, action, argument):
+    """Let one thing happen; if the process dies over it, begin its next life."""
+    try:
+        act(world, invoice, action, argument)
+    except Killed:
+        world.kill_at = None
+        world.restart()
 
 
 def act(world, invoice, action, argument):
@@ -106,8 +144,41 @@ def act(world, invoice, action, argument):
             venue.settle_sweeps()
         case "restart":
             world.restart()
+        case "kill":
+            world.kill_at = world.crossings + argument
+        case "again":
+            mined_again(world, argument)
+        case "requote":
+            venue.merchants.requote(invoice.id)
+        case "refund":
+            refund(world, invoice, "TOKEN")
+        case "refund usd":
+            refund(world, invoice, "USD")
+        case "cancel":
+            for one in venue.merchants.reader.invoice(invoice.id).refunds:
+                venue.merchants.refunding.refunds.cancel(invoice.store_id, one.id)
         case "bust":
             bust_newest(world, invoice)
+
+
+def mined_again(world, number):
+    """Let a payment that is not swept leave the chain and come at another place of a later block,
+    not deep, as after a reorganisation."""
+    swept = {sweep.sender for sweep, *_ in world.sweeps}
+    for index in range(number, len(world.transfers)):
+        old = world.transfers[index]
+        if old.to in swept or old.sender in swept:
+            continue
+        world.venue.merchants.payment_orphaned(old.tx_hash, old.log_index)
+        newest = max(transfer.block_number for transfer in world.transfers)
+        fresh = old._replace(log_index=old.log_index + 1, block_number=newest, confirmations=0)
+        world.transfers[index] = fresh
+        return
+
+
+def refund(world, invoice, token):
+    request = RefundRequest(RefundVariant.RATE_THEN, token)
+    world.venue.merchants.refunding.refunds.create(invoice.store_id, invoice.id, request)
 
 
 def bust_newest(world, invoice):
@@ -129,27 +200,50 @@ def check(world):
             booked[evidence.ref] += 1
     with Session(venue.database) as session:
         for invoice in session.scalars(select(Invoice)):
-            is_open, way = invoice.state is InvoiceState.NEW, invoice.options[0]
-            asks = {row.open_pips for row in session.scalars(select(Ask))}
-            assert asks == {way.proceeds_pips if is_open else 0}, "open invoices, and no others"
-            lots = sum(row.lots for row in invoice.conversions)
-            (way,) = invoice.options
-            assert lots * LOT <= way.credited_pips, "nothing is sold that is not booked"
+            is_open, way = invoice.state is InvoiceState.NEW, option_of(invoice, TOKEN)
+            asks = {row.open_pips for row in session.scalars(select(Ask))} - {0}
+            asked = {way.proceeds_pips} if way and is_open else set()
+            assert asks == asked, "open invoices, and no others"
             rows = session.scalars(select(Credit).where(Credit.invoice_id == invoice.id)).all()
             assert len(rows) == booked[invoice.ref], "each booking once, by whatever road"
             of_token = Counter()
             for row in rows:
                 of_token[row.token] += row.amount_pips
-            assert way.credited_pips == of_token[TOKEN]
+            for one in (*invoice.options, *invoice.others):
+                assert one.credited_pips == of_token[one.token]
+            assert {*of_token} <= {one.token for one in (*invoice.options, *invoice.others)}
             for other in invoice.others:
-                assert other.credited_pips == of_token[other.token] == of_token[USD]
-                assert 0 <= other.valued_pips <= other.came_pips, "no more counts than came"
-                assert other.worth_pips == other.valued_pips, "the stablecoin is its own value"
+                check_other(other)
+            back = asked_back(session, invoice, of_token)
+            lots = sum(row.lots for row in invoice.conversions)
+            assert lots * LOT <= of_token[TOKEN], "nothing is sold that is not booked"
             if invoice.state is InvoiceState.SETTLED:
                 assert is_worth_its_price(invoice)
-                assert way.credited_pips - lots * LOT < LOT, "all whole lots are converted"
+                rest = 0 if way is None else way.credited_pips - lots * LOT - back[TOKEN]
+                assert rest < LOT, "all whole lots are converted, or were to be given back"
             if invoice.state is InvoiceState.NEW:
                 assert received_pips(invoice) < least_pips(invoice)
+
+
+def check_other(other):
+    """What was not asked for counts what is left of it, at no price above the stated one."""
+    assert 0 <= other.valued_pips <= max(0, other.came_pips - other.returned_pips)
+    assert 0 <= other.timely_worth_pips <= other.worth_pips
+    if other.token == USD:
+        assert other.worth_pips == other.valued_pips, "the stablecoin is its own value"
+    else:
+        assert other.worth_pips * LOT <= other.valued_pips * 200_000 * TICK
+
+
+def asked_back(session, invoice, booked):
+    """Return what refunds were to give back, by token, those that were cancelled too; the others
+    are of none more than was booked."""
+    asked, back = Counter(), Counter()
+    for row in session.scalars(select(Refund).where(Refund.invoice_id == invoice.id)):
+        asked[row.of_token] += row.of_pips
+        back[row.of_token] += row.of_pips * (row.state is not RefundState.CANCELLED)
+    assert all(pips <= booked[token] for token, pips in back.items()), "no more than came"
+    return asked
 
 
 def is_worth_its_price(invoice):
@@ -159,10 +253,10 @@ def is_worth_its_price(invoice):
         return min(credited_pips(invoice), timely_pips(invoice)) >= least_pips(invoice)
     ticks = max((row.quoted_ticks or 0 for row in invoice.conversions), default=0)
     price = invoice.amount_pips - tolerated_pips(invoice)
-    price -= sum(other.credited_pips for other in invoice.others)
     # Weighed along the bids, of which the last is the lowest; the stated price is the ceiling.
     assert ticks <= 200_000
-    return invoice.options[0].credited_pips // LOT * 200_000 * TICK >= price
+    kept = Counter({one.token: booked_pips(one) for one in ways_of(invoice)})
+    return kept[USD] + kept[TOKEN] // LOT * 200_000 * TICK >= price
 
 
 def ended(world):
