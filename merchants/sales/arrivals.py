@@ -86,9 +86,11 @@ class Arrivals:
             is_news = not is_dust
         elif payment.state is not state and payment.state in _UNCONFIRMED:
             payment.state = moved(PAYMENT_EDGES, payment.state, state)
+        # A node that lags behind another makes no block less deep.
+        known = payment.confirmations if payment.block_number == transfer.block_number else 0
         payment.block_number = transfer.block_number
         payment.block_time_s = transfer.block_time_s
-        payment.confirmations = transfer.confirmations
+        payment.confirmations = max(known, transfer.confirmations)
         return payment if is_news else None
 
     def leaving(self, session: Session, invoice: Invoice, transfer: Transfer) -> None:

@@ -110,3 +110,15 @@ def test_found_dust_kept_another_tokens_payment_from_being_noticed(world):
         world.transfer(address_bytes(invoice.deposit_address), 1, TOKEN, 3)
     send(world, invoice, 25 * LOT_RAW)
     assert look(world, invoice).status == "processing"
+
+
+def test_found_a_node_that_lagged_gave_what_had_counted_another_value(world):
+    invoice = asked(world)
+    send(world, invoice, 20 * LOT_RAW)
+    fall(world, 50_000)
+    world.confirm(2)
+    world.venue.watch()
+    assert look(world, invoice).received == "40"
+    world.confirm(3)
+    world.venue.watch()
+    assert look(world, invoice).received == "40"
