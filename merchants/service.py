@@ -161,12 +161,11 @@ class Merchants:
         self.refunding = RefundDesk(
             database, exchange, settlement, self.prices, keyring, clock, entropy
         )
-        sources = Sources(exchange.catalog, self.prices, self.rates)
         self.invoices = Invoices(
             exchange,
             settlement,
             self.conversions,
-            sources,
+            Sources(exchange.catalog, self.prices, self.rates),
             entropy,
             confirmations_required,
             self.refunding.refunds,

@@ -29,6 +29,7 @@ from merchants.people.roles import CHANGE_PAYOUT, SCOPES, Actor, Person, Role
 from merchants.people.sessions import Opened, Origin, Sessions
 from merchants.people.slowing import Slowdown
 from merchants.people.step_ups import (
+    ACTIONS,
     PASSKEY,
     TOTP,
     WALLET,
@@ -304,7 +305,13 @@ class People:
         self, session: Session, person: Person, step_up_id: str, action: Action
     ) -> Rejection | None:
         """Use the confirmation of ``action`` up, in its transaction; rejects FORBIDDEN where there
-        is none. Who came by a recovery code may make himself new keys without one."""
+        is none, and NOT_FOUND where his role does not allow it any more: what he was when he asked
+        may have ended since. Who came by a recovery code may make himself new keys without one."""
+        scope = ACTIONS[action.kind].scope
+        if scope:
+            actor = self.team.actor_in(session, person, action.store_id)
+            if actor is None or not actor.may(scope):
+                return Rejection(Outcome.NOT_FOUND, {"store": action.store_id})
         renewing = ("passkey.add", "totp.add", "recovery-codes.make")
         if person.recovered and action.kind in renewing:
             return None

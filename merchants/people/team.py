@@ -68,11 +68,15 @@ class Team:
     def actor(self, person: Person, store_id: str) -> Actor | None:
         """Return what a person is in a store; None if he is nothing there, or it is not there."""
         with reading(self._database) as session:
-            row = session.get(Membership, (store_id, person.user_id))
-            if row is None:
-                return None
-            is_closed = session.get_one(Store, store_id).closed_ns is not None
-            return Actor(person, store_id, Role(row.role), is_closed)
+            return self.actor_in(session, person, store_id)
+
+    def actor_in(self, session: Session, person: Person, store_id: str) -> Actor | None:
+        """Return what a person is in a store, in the caller's transaction."""
+        row = session.get(Membership, (store_id, person.user_id))
+        if row is None:
+            return None
+        is_closed = session.get_one(Store, store_id).closed_ns is not None
+        return Actor(person, store_id, Role(row.role), is_closed)
 
     def store(self, store_id: str) -> Store:
         """Return a store that somebody is a member of."""

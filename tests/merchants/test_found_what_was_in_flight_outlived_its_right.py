@@ -9,6 +9,11 @@ import httpx
 import pytest
 from starlette.testclient import TestClient
 
+from engine.types import Outcome
+from gateway.api.v1.people_schemas import Invite, canonical
+from merchants.people.roles import Role
+from merchants.people.step_ups import Action
+from merchants.records.rejection import Rejection
 from merchants.stores.scopes import MODIFY_SETTINGS, UNRESTRICTED
 from tests.merchants.fixtures import World
 from tests.merchants.people_site import URL, Browser, make_store, people_site
@@ -108,6 +113,27 @@ def test_found_who_was_put_out_did_what_he_had_begun(world, what):
     headers = {"origin": URL, "cookie": cookies, "Step-Up": step_up}
     refused = slowly(app, f"/v1/stores/{store}/{what}", body, headers, put_out)
     assert refused.status_code == 404, refused.text
+
+
+def test_found_a_confirmation_outlived_the_role_that_it_takes(world):
+    """Between the look at his role and what he does other requests have their turn."""
+    app = people_site(world)
+    store = make_store(app)
+    owner = Browser(app, world)
+    owner.sign_in()
+    owner.add_passkey()
+    thief = joined(owner, store, app, world, "owner")
+    thief.add_passkey()
+    people, his = world.venue.merchants.people, thief.me()["id"]
+    step_up = thief.confirm("invitation.create", store, role="owner")
+    seen = people.sessions.read(next(iter(thief.http.cookies.values())), "10.0.0.0/24")
+    out = owner.confirm("member.remove", store, user_id=his)
+    path = f"/v1/stores/{store}/members/{his}"
+    assert owner.ask("DELETE", path, step_up=out).status_code == 200
+    action = Action("invitation.create", store, canonical(Invite(Role.OWNER)))
+    made = people.invite(seen.person, store, Role.OWNER, step_up, action)
+    assert isinstance(made, Rejection) and made.outcome is Outcome.NOT_FOUND
+    assert people.team.invitations(store) == []
 
 
 def test_found_a_session_that_was_ended_did_what_it_had_begun(world):

@@ -34,7 +34,7 @@ written again: in the harsh world the first seed in which that happened was the 
 
 FIRST = {
     "trusts the page cache": 5,
-    "cuts what it cannot read": 9,
+    "cuts what it cannot read": 23,
     "stamps with any clock": 1,
     "pays ahead of the log": 5,
 }

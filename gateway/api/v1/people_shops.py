@@ -27,6 +27,7 @@ from gateway.http.body import DECODE_ERRORS, malformed
 from gateway.trading.rejection import Rejection
 from merchants.people.roles import Actor
 from merchants.people.step_ups import ACTIONS, Action
+from merchants.records.tables import Store
 
 STORE_HEADER: Final = "tillbook-store"
 
@@ -67,8 +68,9 @@ CHANGES: Final[Mapping[tuple[str, str], str]] = MappingProxyType(
 not here is for API keys alone."""
 
 
-async def person_in_store(request: Request, gate: Gate) -> Actor:
-    """Return who asks and in which store; what he may there the route itself asks.
+async def person_in_store(request: Request, gate: Gate) -> tuple[Actor, Store]:
+    """Return who asks and in which store; what he may there the route itself asks. Behind the look
+    at his confirmation nothing is waited for: no other request comes between it and the deed.
 
     Raises NOT_AUTHENTICATED, NOT_FOUND for a store that is not his, and FORBIDDEN.
     """
@@ -79,10 +81,11 @@ async def person_in_store(request: Request, gate: Gate) -> Actor:
     await same_origin(request, gate)
     store_id = request.path_params.get("store_id") or request.headers.get(STORE_HEADER, "")
     actor = await actor_in(gate, person, store_id[:64])
+    store = await gate.reads.ask(gate.people.team.store, actor.store_id)
     if kind:
         require(actor, ACTIONS[kind].scope)
         await _confirm(request, gate, actor, kind)
-    return actor
+    return actor, store
 
 
 def _template(request: Request) -> str:

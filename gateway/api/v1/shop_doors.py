@@ -82,8 +82,7 @@ async def store_maker(request: Request, shops: Here) -> Person | None:
 
 async def _person(request: Request, shops: Shops, gate: Gate) -> Holder:
     """Return who is signed in as who asks; each request is charged to him."""
-    actor = await person_in_store(request, gate)
-    store = await shops.readers.ask(gate.people.team.store, actor.store_id)
+    actor, store = await person_in_store(request, gate)
     name = f"person {actor.person.user_id}"
     note(request.scope, shops.limits.request(name).left)
     return Holder(store, name, opened(actor.scopes), actor.person.user_id)
