@@ -170,7 +170,6 @@ class Merchants:
             confirmations_required,
             self.refunding.refunds,
         )
-        self.refunding.refunds.tell(self.invoices.returned)
         self.endpoints = Endpoints(database, egress, clock, entropy)
         self.deliveries = Deliveries(database, egress, clock, jitter)
         self.people = self._people(entropy, people_terms)

@@ -4,7 +4,7 @@ The store does (``merchants.records.exception_policies``). To give back is to op
 customer says on his invoice's page where it goes.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Final, NamedTuple, Protocol
 
 from sqlalchemy import Engine
@@ -28,7 +28,10 @@ PAID_ALREADY: Final = ("over", "other_token")
 
 
 class OpensRefunds(Protocol):
-    """See ``merchants.sales.refunds.Refunds.open``."""
+    """See ``merchants.sales.refunds.Refunds``."""
+
+    def tell(self, changed: Callable[[Session, Invoice, int], None]) -> None:
+        """Let ``changed`` know which invoice has other money left than it had."""
 
     def open(
         self,

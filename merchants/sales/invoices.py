@@ -122,6 +122,7 @@ class Invoices:
         self._entropy = entropy
         self._confirmations_required = confirmations_required
         self._returns = Returns(refunds)
+        refunds.tell(self.returned)
         self._offers = Offers(exchange, sources.prices)
         self._others = Others(exchange, sources.prices, self._offers)
         self._arrivals = Arrivals(

@@ -122,8 +122,10 @@ class Others:
             if not isinstance(value, Value):
                 is_whole = is_whole and not isinstance(value, NoPrice)
                 other.why, other.valued_pips, other.worth_pips = str(value), 0, 0
+                other.timely_worth_pips = 0
                 continue
             other.why, other.valued_pips, other.worth_pips = "", booked, value.pips
+            keep_what_is_left(other)
             self._keep_ticks(invoice, other, value.ticks, is_first=True)
             worth += value.pips
             if value.ticks:

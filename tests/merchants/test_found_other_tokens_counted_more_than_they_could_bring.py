@@ -1,5 +1,9 @@
 """What came and was not offered counts what the key can sell of it, and not once it went back."""
 
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from merchants.records.others import Other
 from merchants.records.refunds import RefundVariant
 from merchants.sales.refunds import RefundRequest
 from tests.merchants.fixtures import DOLLAR, TOKEN, address_bytes, sole
@@ -122,3 +126,14 @@ def test_found_a_node_that_lagged_gave_what_had_counted_another_value(world):
     world.confirm(3)
     world.venue.watch()
     assert look(world, invoice).received == "40"
+
+
+def test_found_what_was_weighed_anew_kept_the_worth_it_had_had_in_time(world):
+    invoice = asked(world)
+    deposit(world, invoice, 16)
+    world.pass_time(901)
+    fall(world, 100_000)
+    world.venue.tick()
+    with Session(world.venue.database) as session:
+        other = sole(session.scalars(select(Other)))
+        assert (other.worth_pips, other.timely_worth_pips) == (16 * DOLLAR, 16 * DOLLAR)
