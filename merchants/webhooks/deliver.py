@@ -98,6 +98,7 @@ class Deliveries:
         """When each store, and each endpoint, with something due began last, counted in turns."""
         self._turn = 0
         self._is_closing = False
+        self._fault: BaseException | None = None
 
     def start_due(self) -> int:
         """Begin with what is due, as far as there is room; return how many. Needs a running loop.
@@ -116,9 +117,12 @@ class Deliveries:
         await self.drain()
 
     async def drain(self) -> None:
-        """Wait for everything that is in the air and all that is due behind it."""
+        """Wait for everything that is in the air and all that is due behind it; raises what went
+        wrong with one, also before."""
         while self._tasks:
-            await asyncio.gather(*self._tasks)
+            await asyncio.wait(self._tasks)
+        if self._fault is not None:
+            raise self._fault
 
     def _leave(self, flights: list[_Flight]) -> int:
         self._in_flight.update((flight.delivery_id, flight) for flight in flights)
@@ -134,6 +138,7 @@ class Deliveries:
     def _ended(self, task: asyncio.Task[None]) -> None:
         self._tasks.discard(task)
         if not task.cancelled():
+            self._fault = self._fault or task.exception()
             task.result()  # A bug in a delivery must be heard, not kept in a dropped task.
 
     async def _fly(self, flight: _Flight) -> None:
@@ -147,7 +152,8 @@ class Deliveries:
         self._answers.append((flight, answer))
         if not self._landing:
             self._landing = True
-            self._begin(self._land())
+            # In this task, not in one that nobody waits for: whoever drains hears of a fault.
+            await self._land()
 
     async def _land(self) -> None:
         """Write down what was answered, and send whoever's turn it is, until nothing is."""

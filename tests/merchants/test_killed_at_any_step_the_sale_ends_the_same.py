@@ -67,8 +67,9 @@ class Story:
             self.live,
         ):
             self.until(chapter)
-        for _ in range(8):
-            world.pass_time(60)
+        # Hours at last: an attempt that was killed counts as one, and the next waits longer.
+        for seconds in (*[60] * 8, *[4 * 3600] * 2):
+            world.pass_time(seconds)
             self.until(self.live)
         return world.venue
 
