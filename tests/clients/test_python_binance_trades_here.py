@@ -110,7 +110,7 @@ async def _requests(client):
     assert placed["orderId"] in [order["orderId"] for order in cancelled]
     assert await client.ws_get_open_orders(symbol=SYMBOL) == []
     balances = (await client.ws_get_account())["balances"]
-    assert {row["asset"] for row in balances} == {"TOKEN", "USD"}
+    assert {row["asset"] for row in balances} == {"TOKEN", "USD", "EUR"}
 
 
 async def _events(client, sockets):

@@ -199,7 +199,8 @@ def test_found_what_a_store_has_still_to_sell_did_not_fit_a_sum(tmp_path):
     rejected = venue.merchants.create_invoice(
         store.store_id, InvoiceRequest("50", tokens=("TOKEN",))
     )
-    assert rejected.detail["needed"] == "276701161105693.27418"
+    # With the 150 that the three are still counted for as open: their rows were changed behind that.
+    assert rejected.detail["needed"] == "276701161105843.27418"
 
 
 def test_found_five_minutes_of_two_rich_accounts_made_every_snapshot_fail(tmp_path):
