@@ -243,7 +243,7 @@ def test_an_endpoint_is_added_changed_and_removed(tmp_path: Path) -> None:
     async def story(shop: Shop, page: Page) -> None:
         await enter(shop, page)
         await visit(page, "webhooks")
-        await page.get_by_label("Endpoint").fill("https://shop.example/hook")
+        await page.get_by_label("Endpoint", exact=True).fill("https://shop.example/hook")
         await page.get_by_role("button", name="Add it").click()
         await agree(page)
         await expect(page.locator(".once pre")).to_contain_text("whsec_")
