@@ -14,6 +14,7 @@ from gateway.http.problems import answer_of
 from gateway.trading.budgets import SHOP_BUDGETS, Budgets, RateLimits, ShopLimits
 from gateway.trading.rejection import Rejection
 from gateway.trading.siwe_logon import Nonces
+from merchants.people.people import PeopleTerms
 from settlement.protocol.checksum import checksum_address
 from settlement.protocol.eip712 import address_of_secret, sign
 from settlement.protocol.siwe import personal_digest
@@ -150,3 +151,18 @@ class Browser:
         made = self.passkey.make(bytes.fromhex(nonce))
         body = {"nonce": nonce, "credential": made, "name": name}
         return self.ask("POST", "/v1/people/passkeys", body, step_up=step_up)
+
+
+def signing_up(world):
+    """Let whoever has a wallet sign up in ``world``; return it."""
+    world.people_terms = PeopleTerms(b"secret of the rig", sign_up=True)
+    world.restart()
+    return world
+
+
+def with_passkey(app, world):
+    """Return the browser of the shop's wallet, signed in and with a passkey."""
+    browser = Browser(app, world)
+    browser.sign_in()
+    browser.add_passkey()
+    return browser

@@ -7,7 +7,6 @@ from sqlalchemy import event
 from starlette.testclient import TestClient
 
 from engine.types import Outcome
-from merchants.people.people import PeopleTerms
 from merchants.records.database import transaction
 from merchants.records.exception_policies import ExceptionAction
 from merchants.records.rejection import Rejection
@@ -18,7 +17,7 @@ from merchants.stores.closing import under_way
 from merchants.stores.pay_buttons import ButtonRequest
 from merchants.stores.stores import StoreChange
 from tests.merchants.fixtures import CONFIRMATIONS, MERCHANT, TOKEN, USD, World
-from tests.merchants.people_site import Browser, make_store, people_site
+from tests.merchants.people_site import make_store, people_site, signing_up, with_passkey
 from tests.merchants.site import site
 from tests.merchants.test_people_confirm_what_they_do import joined
 from tests.merchants.test_shops_over_rest import bearer
@@ -190,9 +189,7 @@ def test_who_pays_a_shop_that_has_closed_reads_so_and_who_had_paid_before_does_n
 
 @pytest.fixture
 def app(world):
-    world.people_terms = PeopleTerms(b"secret of the rig", sign_up=True)
-    world.restart()
-    return people_site(world)
+    return people_site(signing_up(world))
 
 
 @pytest.fixture
@@ -202,10 +199,7 @@ def store(app):
 
 @pytest.fixture
 def owner(app, world, store):
-    browser = Browser(app, world)
-    browser.sign_in()
-    browser.add_passkey()
-    return browser
+    return with_passkey(app, world)
 
 
 def test_an_owner_closes_his_shop_once_confirmed_and_reads_its_books(app, world, owner, store):

@@ -5,12 +5,11 @@ import json
 import pytest
 from starlette.testclient import TestClient
 
-from merchants.people.people import PeopleTerms
 from merchants.webhooks.endpoints import EndpointRequest
 from merchants.webhooks.event_types import OF_STORE, EventType
 from merchants.webhooks.formats import FORMATS, GREENFIELD
 from tests.merchants.fixtures import World
-from tests.merchants.people_site import Browser, make_store, people_site
+from tests.merchants.people_site import make_store, people_site, signing_up, with_passkey
 from tests.merchants.site import site
 from tests.merchants.test_people_confirm_what_they_do import joined
 from tests.merchants.test_shops_over_rest import bearer
@@ -22,10 +21,7 @@ SCOPES = ["btcpay.store.canviewinvoices"]
 
 @pytest.fixture
 def world(tmp_path):
-    world = World(tmp_path)
-    world.people_terms = PeopleTerms(b"secret of the rig", sign_up=True)
-    world.restart()
-    return world
+    return signing_up(World(tmp_path))
 
 
 @pytest.fixture
@@ -42,10 +38,7 @@ def store(app, world):
 
 @pytest.fixture
 def owner(app, world, store):
-    browser = Browser(app, world)
-    browser.sign_in()
-    browser.add_passkey()
-    return browser
+    return with_passkey(app, world)
 
 
 def bodies(world):

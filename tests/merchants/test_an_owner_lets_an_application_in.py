@@ -16,7 +16,7 @@ from gateway.trading.rejection import Rejection
 from merchants.stores.applications import FORMER_S, origin_of
 from merchants.stores.scopes import CREATE_INVOICES, MODIFY_SETTINGS, VIEW_INVOICES
 from tests.merchants.fixtures import World
-from tests.merchants.people_site import URL, Browser, make_store, people_site
+from tests.merchants.people_site import URL, make_store, people_site, with_passkey
 
 SHOP = "https://shop.example/?btcpay-settings-callback=1"
 WISH = {
@@ -54,10 +54,7 @@ def store(app):
 
 @pytest.fixture
 def owner(app, world, store):
-    browser = Browser(app, world)
-    browser.sign_in()
-    browser.add_passkey()
-    return browser
+    return with_passkey(app, world)
 
 
 def page(**changes):

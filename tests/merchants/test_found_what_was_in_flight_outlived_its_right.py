@@ -16,7 +16,7 @@ from merchants.people.step_ups import Action
 from merchants.records.rejection import Rejection
 from merchants.stores.scopes import MODIFY_SETTINGS, UNRESTRICTED
 from tests.merchants.fixtures import World
-from tests.merchants.people_site import URL, Browser, make_store, people_site
+from tests.merchants.people_site import URL, Browser, make_store, people_site, with_passkey
 from tests.merchants.site import site
 from tests.merchants.test_people_confirm_what_they_do import joined
 from tests.merchants.test_shops_over_rest import bearer
@@ -92,9 +92,7 @@ def test_found_a_store_that_was_closed_had_more_to_end(world, what):
 def test_found_who_was_put_out_did_what_he_had_begun(world, what):
     app = people_site(world)
     store = make_store(app)
-    owner = Browser(app, world)
-    owner.sign_in()
-    owner.add_passkey()
+    owner = with_passkey(app, world)
     thief = joined(owner, store, app, world, "owner")
     thief.add_passkey()
     his = thief.me()["id"]
@@ -119,9 +117,7 @@ def test_found_a_confirmation_outlived_the_role_that_it_takes(world):
     """Between the look at his role and what he does other requests have their turn."""
     app = people_site(world)
     store = make_store(app)
-    owner = Browser(app, world)
-    owner.sign_in()
-    owner.add_passkey()
+    owner = with_passkey(app, world)
     thief = joined(owner, store, app, world, "owner")
     thief.add_passkey()
     people, his = world.venue.merchants.people, thief.me()["id"]
@@ -139,9 +135,7 @@ def test_found_a_confirmation_outlived_the_role_that_it_takes(world):
 def test_found_a_session_that_was_ended_did_what_it_had_begun(world):
     app = people_site(world)
     store = make_store(app)
-    owner = Browser(app, world)
-    owner.sign_in()
-    owner.add_passkey()
+    owner = with_passkey(app, world)
     thief = Browser(app, world)
     thief.sign_in()
     cookies = "; ".join(f"{name}={value}" for name, value in thief.http.cookies.items())

@@ -5,7 +5,7 @@ import pytest
 
 from merchants.people.payouts import WAIT_S
 from tests.merchants.fixtures import World
-from tests.merchants.people_site import Browser, make_store, people_site
+from tests.merchants.people_site import Browser, make_store, people_site, with_passkey
 from tests.merchants.test_people_confirm_what_they_do import (
     ask_payout,
     change_role,
@@ -27,9 +27,7 @@ def world(tmp_path):
 def test_found_who_was_put_out_came_back_as_an_owner(world, way):
     app = people_site(world)
     store = make_store(app)
-    owner = Browser(app, world)
-    owner.sign_in()
-    owner.add_passkey()
+    owner = with_passkey(app, world)
     thief = joined(owner, store, app, world, "owner")
     thief.add_passkey()
     link = invited(thief, store, "owner")["token"]

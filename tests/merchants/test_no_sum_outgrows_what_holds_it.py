@@ -199,7 +199,7 @@ def test_found_what_a_store_has_still_to_sell_did_not_fit_a_sum(tmp_path):
     rejected = venue.merchants.create_invoice(
         store.store_id, InvoiceRequest("50", tokens=("TOKEN",))
     )
-    # With the 150 that the three are still counted for as open: their rows were changed behind that.
+    # With the 150 for which the three still count as open, as their rows were changed by hand.
     assert rejected.detail["needed"] == "276701161105843.27418"
 
 

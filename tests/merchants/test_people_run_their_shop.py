@@ -6,10 +6,16 @@ from starlette.testclient import TestClient
 from gateway.api.v1.openapi import schema_of
 from gateway.api.v1.people_schemas import PARAMETERS
 from gateway.api.v1.people_shops import CHANGES
-from merchants.people.people import PeopleTerms
 from merchants.webhooks.endpoints import EndpointRequest
 from tests.merchants.fixtures import World
-from tests.merchants.people_site import URL, Browser, make_store, people_site
+from tests.merchants.people_site import (
+    URL,
+    Browser,
+    make_store,
+    people_site,
+    signing_up,
+    with_passkey,
+)
 from tests.merchants.test_people_confirm_what_they_do import joined
 from tests.merchants.test_sale_from_invoice_to_final import paid
 from tests.merchants.test_shops_over_rest import NEW_STORE
@@ -17,10 +23,7 @@ from tests.merchants.test_shops_over_rest import NEW_STORE
 
 @pytest.fixture
 def world(tmp_path):
-    world = World(tmp_path)
-    world.people_terms = PeopleTerms(b"secret of the rig", sign_up=True)
-    world.restart()
-    return world
+    return signing_up(World(tmp_path))
 
 
 @pytest.fixture
@@ -35,10 +38,7 @@ def store(app):
 
 @pytest.fixture
 def owner(app, world, store):
-    browser = Browser(app, world)
-    browser.sign_in()
-    browser.add_passkey()
-    return browser
+    return with_passkey(app, world)
 
 
 def look(browser, store, path="/v1/invoices"):
