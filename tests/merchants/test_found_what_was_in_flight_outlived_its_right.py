@@ -135,7 +135,7 @@ def test_found_a_confirmation_outlived_the_role_that_it_takes(world):
 def test_found_a_session_that_was_ended_did_what_it_had_begun(world):
     app = people_site(world)
     store = make_store(app)
-    owner = with_passkey(app, world)
+    with_passkey(app, world)
     thief = Browser(app, world)
     thief.sign_in()
     cookies = "; ".join(f"{name}={value}" for name, value in thief.http.cookies.items())
