@@ -99,7 +99,7 @@ def test_found_a_sandbox_whose_asks_were_bought_never_started_again(
     first = run()
     chain, record = node_at(printed_rpc(first)), Deployment.load(tmp_path / "deployment.json")
     client, tokens = Client("127.0.0.1", first.port), listed(record)
-    (said,) = client.get("/v1/markets")["markets"]
+    said = client.get("/v1/markets")["markets"][0]
     terms = {name: int(said[name]) for name in ("lot_pips", "tick_pips")}
     fees = {name: said[name] for name in ("maker_fee_ppm", "taker_fee_ppm")}
     market = Market(0, "TOKEN-USD", tokens["TOKEN"], tokens["USD"], **terms, **fees)
