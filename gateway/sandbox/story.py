@@ -7,7 +7,7 @@ directory, and the same story ends with the same balances.
 
 import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from functools import partial
 from http import HTTPStatus
 from pathlib import Path
@@ -139,12 +139,13 @@ class Teller:
             wallet = self._wallets[who]
             for symbol, pips in deposits.items():
                 token = self._stack.parts.catalog.token(symbol)
-                assert token is not None, "the sandbox lists both"
+                assert token is not None, "the sandbox lists it"
                 tx_hash = fill_vault(self._stack.chain, self._stack.deployment, wallet, token, pips)
                 if tx_hash is not None:
                     whole = pips // PIPS_PER_TOKEN
                     self._say(f"Maker {who} deposits {whole} {symbol}.", tx_hash)
-            self._until("the deposits are credited", partial(self._is_funded, self._login(wallet)))
+            is_funded = partial(self._is_funded, self._login(wallet), deposits)
+            self._until("the deposits are credited", is_funded)
 
     def _quote(self) -> None:
         market = self._stack.parts.catalog.markets[0]
@@ -314,9 +315,10 @@ class Teller:
         found: dict[str, Any] = self._client.get(f"/v1/invoices/{invoice_id}", self._memory.api_key)
         return found
 
-    def _is_funded(self, bearer: str) -> bool:
+    def _is_funded(self, bearer: str, deposits: Collection[str]) -> bool:
         balances = self._client.get("/v1/balances", bearer)["balances"]
-        return all(_pips(row["available"]) + _pips(row["held"]) for row in balances)
+        rows = [row for row in balances if row["symbol"] in deposits]
+        return all(_pips(row["available"]) + _pips(row["held"]) for row in rows)
 
     def _is_converted(self, invoice_id: str) -> bool:
         conversions = self._read(invoice_id)["conversions"]
