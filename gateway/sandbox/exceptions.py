@@ -234,9 +234,8 @@ ACCIDENTS: Final[Mapping[str, Accident]] = {
     "never": Accident("It is not paid", "The price expires.", _nothing, is_hasty=True),
     "other-token": Accident(
         "Another token is sent",
-        "The shop gets it and is told what came.",
+        "It counts at its own value: settled, and the shop is told what came.",
         _other_token,
-        is_hasty=True,
     ),
     "native-coin": Accident(
         "The chain's own coin is sent",

@@ -18,7 +18,7 @@ ENDS = {
     "twice": ("settled", "paid_over"),
     "late": ("settled", "paid_late"),
     "never": ("expired", "none"),
-    "other-token": ("expired", "none"),
+    "other-token": ("settled", "none"),
     "native-coin": ("expired", "none"),
     "price-falls": ("settled", "none"),
     "empty-book": ("settled", "none"),
