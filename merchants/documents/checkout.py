@@ -12,7 +12,7 @@ from typing import Final, NamedTuple
 from merchants.documents.native import InvoiceDocument
 from merchants.documents.refunds import RefundDocument
 from merchants.documents.sums import Sums
-from merchants.records.amounts import pips_of_decimal
+from merchants.records.amounts import DUST_SHARE, pips_of_decimal
 from merchants.records.refunds import RefundState
 from merchants.records.states import InvoiceException, InvoiceState, PaymentState
 
@@ -45,9 +45,6 @@ ENDED: Final = (Phase.SETTLED, Phase.INVALID)
 
 GIVEN_BACK: Final = (RefundState.AWAITING_PAYMENT, RefundState.IN_PROGRESS, RefundState.COMPLETED)
 """States of a refund that the shop has agreed to."""
-
-DUST_SHARE: Final = 1_000
-"""What is less than one part in so many of the price makes no difference to what is said."""
 
 PAYABLE: Final = (Phase.WAITING, Phase.PARTIAL)
 """While there is an address to pay to."""

@@ -16,6 +16,9 @@ from settlement.orders.catalog import Token
 PIPS_DECIMALS: Final = 8
 HALF_BITS: Final = 32
 
+DUST_SHARE: Final = 1_000
+"""What is less than one part in so many of what is due is dust: it counts and is not told of."""
+
 _DECIMAL: Final = re.compile(r"(0|[1-9][0-9]{0,14})(?:\.([0-9]{1,18}))?")
 
 

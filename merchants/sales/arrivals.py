@@ -13,13 +13,12 @@ from sqlalchemy.orm import Session
 
 from engine.types import MONEY_MAX
 from merchants.documents.native import listed
-from merchants.records.amounts import counted
+from merchants.records.amounts import DUST_SHARE, counted
 from merchants.records.options import option_of
 from merchants.records.others import new_other, other_of
 from merchants.records.states import PAYMENT_EDGES, PaymentState, moved
 from merchants.records.tables import Credit, Invoice, Payment, Sweep
 from merchants.records.together import Place, Placed, row_at
-from merchants.sales.tolerance import DUST_SHARE
 from settlement.orders.catalog import Catalog, Token
 from settlement.ports import Transfer
 from settlement.protocol.evidence import DepositEvidence

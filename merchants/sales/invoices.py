@@ -15,7 +15,7 @@ from sqlalchemy.orm import Session
 
 from engine.types import Outcome
 from merchants.documents.native import LeftOut, listed
-from merchants.records.amounts import decimal_of_pips
+from merchants.records.amounts import DUST_SHARE, decimal_of_pips
 from merchants.records.asks import count_open
 from merchants.records.confirmations import wanted_of
 from merchants.records.exception_policies import (
@@ -56,7 +56,6 @@ from merchants.sales.others import Others
 from merchants.sales.reference_prices import NoPrice
 from merchants.sales.sweeps import Sweeps
 from merchants.sales.tolerance import (
-    DUST_SHARE,
     SWEEP_LEAST_PIPS,
     dust_pips,
     is_all_dust,

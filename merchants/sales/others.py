@@ -14,6 +14,7 @@ from sqlalchemy.orm import Session
 
 from engine.types import MONEY_MAX
 from merchants.records import terms
+from merchants.records.amounts import DUST_SHARE
 from merchants.records.exception_policies import ExceptionAction, exception_policy_of
 from merchants.records.options import option_of
 from merchants.records.others import Other, keep_what_is_left, others_of
@@ -23,7 +24,6 @@ from merchants.records.tables import Invoice
 from merchants.records.turns import Turn
 from merchants.sales.offers import Offers, why_of
 from merchants.sales.reference_prices import NoPrice, Prices
-from merchants.sales.tolerance import DUST_SHARE
 from settlement.orders.catalog import Market
 from settlement.ports import ExchangePort
 

@@ -3,11 +3,9 @@
 from typing import Final
 
 from engine.types import PPM
+from merchants.records.amounts import DUST_SHARE
 from merchants.records.shares import credited_pips
 from merchants.records.tables import Invoice
-
-DUST_SHARE: Final = 1_000
-"""A transfer of less than this part of what is due is dust: it counts and is not told of."""
 
 SWEEP_LEAST_PIPS: Final = 10**7
 """What must lie at an address to be worth the gas of a sweep, in quote pips: ten cents. What pays

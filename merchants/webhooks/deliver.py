@@ -152,7 +152,6 @@ class Deliveries:
         self._answers.append((flight, answer))
         if not self._landing:
             self._landing = True
-            # In this task, not in one that nobody waits for: whoever drains hears of a fault.
             await self._land()
 
     async def _land(self) -> None:
