@@ -1,5 +1,5 @@
-"""Found: who asks a shop behind x402 for its terms makes an invoice each time, and pays for none; the
-open ones counted as the shop's own and used up all that it may sell."""
+"""Found: who asks a shop behind x402 for its terms makes an invoice each time, and pays for none:
+the open ones counted as the shop's own and used up all that it may sell."""
 
 import pytest
 from fastapi import FastAPI
