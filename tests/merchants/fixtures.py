@@ -62,6 +62,7 @@ from settlement.protocol.evidence import (
 )
 from tests.at_once import AtOnce
 from tests.journal.fixtures import MemoryStorage
+from tests.merchants.lying import lying_in
 
 NS = 10**9
 LIMITS = Limits(tokens=4, markets=4, accounts=64, orders=4096)
@@ -138,6 +139,7 @@ class World:
         self.newest_block = 0
         self.transfers = []  # what the chain's logs say
         self.sweeps_wanted = {}
+        self.is_chain_away = False
         self.swept = Counter()
         self.sweeps = []  # (transfer away, account, ref, pips): what the chain carried out
         self.journaled = set()  # transactions whose deposits are in the journal
@@ -420,6 +422,9 @@ class Venue:
     def enqueue_sweeps(self, places):
         for place in places:
             self._want_sweep(*place)
+
+    def lying(self, address, tokens):
+        return lying_in(self.world, self.catalog, address, tokens)
 
     def _want_sweep(self, account, ref, token):
         self.world.cross()
