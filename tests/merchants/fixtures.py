@@ -62,6 +62,7 @@ from settlement.protocol.evidence import (
 )
 from tests.at_once import AtOnce
 from tests.journal.fixtures import MemoryStorage
+from tests.merchants.lying import lying_in
 from tests.statements import knowing_statements
 
 NS = 10**9
@@ -140,6 +141,7 @@ class World:
         self.newest_block = 0
         self.transfers = []  # what the chain's logs say
         self.sweeps_wanted = {}
+        self.is_chain_away = False
         self.swept = Counter()
         self.sweeps = []  # (transfer away, account, ref, pips): what the chain carried out
         self.journaled = set()  # transactions whose deposits are in the journal
@@ -407,6 +409,9 @@ class Venue:
     def enqueue_sweeps(self, places):
         for place in places:
             self._want_sweep(*place)
+
+    def lying(self, address, tokens):
+        return lying_in(self.world, self.catalog, address, tokens)
 
     def _want_sweep(self, account, ref, token):
         self.world.cross()
