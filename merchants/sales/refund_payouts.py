@@ -273,22 +273,34 @@ class RefundPayouts:
                     self._refused(session, row, result.outcome)
 
     def _signed(self) -> list[tuple[bytes, SignedWithdrawal]]:
+        """Return what is sent now: of each account its first, the longest due first. One that waits
+        holds up those behind it, and no other account."""
+        is_open = (RefundWithdrawal.outcome.is_(None), RefundWithdrawal.signature.is_not(None))
+        first = (
+            select(RefundWithdrawal.account, func.min(RefundWithdrawal.nonce).label("nonce"))
+            .where(*is_open)
+            .group_by(RefundWithdrawal.account)
+            .subquery()
+        )
         rows = (
             select(RefundWithdrawal)
-            .where(RefundWithdrawal.outcome.is_(None), RefundWithdrawal.signature.is_not(None))
-            .order_by(RefundWithdrawal.nonce)
+            .join(
+                first,
+                (RefundWithdrawal.account == first.c.account)
+                & (RefundWithdrawal.nonce == first.c.nonce),
+            )
+            .where(
+                *is_open,
+                RefundWithdrawal.next_ns <= self._clock(),
+                RefundWithdrawal.digest.not_in(self._answered),
+            )
+            .order_by(RefundWithdrawal.next_ns, RefundWithdrawal.nonce)
             .limit(ROWS_MAX)
         )
-        first: dict[bytes, RefundWithdrawal] = {}
         with reading(self._database) as session:
-            for row in session.scalars(rows):
-                first.setdefault(row.account, row)
-        now_ns = self._clock()
-        return [
-            (row.digest, signed_of(row, row.signature or b""))
-            for row in first.values()
-            if row.next_ns <= now_ns and row.digest not in self._answered
-        ]
+            return [
+                (row.digest, signed_of(row, row.signature or b"")) for row in session.scalars(rows)
+            ]
 
     def _refused(self, session: Session, row: RefundWithdrawal, outcome: Outcome) -> None:
         """It was refused before the journal had it."""
