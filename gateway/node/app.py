@@ -48,6 +48,7 @@ from gateway.http.body import BodyLimit
 from gateway.http.cors import Cors
 from gateway.http.lifecycle import Lifecycle
 from gateway.http.metrics import Metrics
+from gateway.http.mounting import mount
 from gateway.http.problems import answer_of, internal_document, of_status, problem_response
 from gateway.node.logs import brief
 from gateway.pages import market as market_page
@@ -136,8 +137,8 @@ def create_app(services: Services) -> FastAPI:
     rest = (money.router, settlement.router, contracts.router, operations.router, stream.router)
     for router in (*ours, *rest, market_page.router, *_binance(app, services)):
         app.include_router(router)
-    for router in services.routers:
-        app.include_router(router, dependencies=[Depends(charged), Depends(told)])
+    for theirs in services.routers:
+        mount(app, theirs, [Depends(charged), Depends(told)])
     app.openapi = lambda: schema_of(app)  # type: ignore[method-assign]
     app.state.openapi = cache(lambda: orjson.dumps(schema_of(app)))
     app.state.asyncapi = cache(lambda: orjson.dumps(document_of(services.version)))
