@@ -8,7 +8,6 @@ the next start finds in the rows what is still to be done.
 
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
-from itertools import islice
 from pathlib import Path
 from random import Random
 from typing import Final, NamedTuple
@@ -35,31 +34,25 @@ from merchants.records.database import (
     transaction,
 )
 from merchants.records.rejection import Rejection
-from merchants.records.states import InvoiceState, PaymentState
-from merchants.records.tables import (
-    Credit,
-    IdempotencyKey,
-    Invoice,
-    Payment,
-    Store,
-    Sweep,
-)
+from merchants.records.states import InvoiceState
+from merchants.records.tables import Credit, IdempotencyKey, Invoice, Store
 from merchants.records.terms import keep_terms
 from merchants.records.together import read_invoices, read_places
 from merchants.records.turns import Turn
 from merchants.reports.movements import Movements
 from merchants.reports.reports import Reports
 from merchants.sales.arrivals import Deposit
-from merchants.sales.asked import InvoiceRequest, Sources
+from merchants.sales.asked import InvoiceRequest, Sources, parameters_hash
 from merchants.sales.confirmations import Confirmations
 from merchants.sales.conversions import Conversions
 from merchants.sales.exceptions import ExceptionPolicies
-from merchants.sales.invoices import WATCHED_NS, Invoices, parameters_hash
+from merchants.sales.invoices import WATCHED_NS, Invoices
 from merchants.sales.policies import Policies
 from merchants.sales.rates import NO_RATES, Rates, RateTerms, StablecoinRates
 from merchants.sales.reference_prices import Prices, PriceTerms
 from merchants.sales.refund_desk import RefundDesk
 from merchants.sales.rescans import Rescans
+from merchants.sales.sightings import Sightings
 from merchants.stores.closing import Closing, Ending
 from merchants.stores.grants import GrantMade, Grants
 from merchants.stores.invoice_notes import InvoiceNotes
@@ -88,9 +81,6 @@ TURN_ROWS: Final = 16
 TURNS_MAX: Final = 100
 STEP_NS: Final = 100 * 10**6
 """How long a step stays with one kind of work, in turns between which everybody else has one."""
-
-SHOWN_MAX: Final = 100_000
-"""Transfers of which it is remembered that they were taken; older ones are looked at again."""
 
 
 class InvoiceCreated(NamedTuple):
@@ -142,9 +132,6 @@ class Merchants:
         self._confirmations_required = confirmations_required
         self.prices = Prices(price_terms)
         self.rates = Rates(rate_terms, StablecoinRates(exchange.catalog, self.prices, rate_terms))
-        self._taken: dict[tuple[bytes, int], tuple[int, int]] = {}
-        """How each transfer was taken last: its block, and 0 in none, 1 in one, 2 deep enough."""
-        self._head = 0
         self._unwatched = (clock() - WATCHED_NS, "")
         """How old and which the last invoice was that is not watched any more."""
         self.stores = Stores(
@@ -161,14 +148,14 @@ class Merchants:
         self.refunding = RefundDesk(
             database, exchange, settlement, self.prices, keyring, clock, entropy
         )
-        self.invoices = Invoices(
-            exchange,
-            settlement,
-            self.conversions,
-            Sources(exchange.catalog, self.prices, self.rates),
-            entropy,
+        self.invoices = self._invoices(entropy)
+        self.sightings = Sightings(
+            database,
+            exchange.catalog,
+            self.invoices,
+            self.refunding.keys,
+            clock,
             confirmations_required,
-            self.refunding.refunds,
         )
         self.endpoints = Endpoints(database, egress, clock, entropy)
         self.deliveries = Deliveries(database, egress, clock, jitter)
@@ -188,7 +175,7 @@ class Merchants:
         self.exception_policies = ExceptionPolicies(database)
         self.confirmations = Confirmations(database, required)
         self.rescans = Rescans(database, settlement, self.invoices.sweeps, self._clock)
-        self.reader = Reader(database, catalog, settlement, required, lambda: self._head)
+        self.reader = Reader(database, catalog, settlement, required, lambda: self.sightings.head)
         self.notes = InvoiceNotes(database, self._clock)
         self.movements = Movements(database, catalog)
         self.reports = Reports(database, exchange, settlement)
@@ -204,6 +191,17 @@ class Merchants:
             prices=self.prices,
             keyring=keyring,
             clock=self._clock,
+        )
+
+    def _invoices(self, entropy: Callable[[int], bytes]) -> Invoices:
+        return Invoices(
+            self._exchange,
+            self._settlement,
+            self.conversions,
+            Sources(self._exchange.catalog, self.prices, self.rates),
+            entropy,
+            self._confirmations_required,
+            self.refunding.refunds,
         )
 
     def _people(self, entropy: Callable[[int], bytes], terms: PeopleTerms) -> People:
@@ -340,69 +338,16 @@ class Merchants:
             return [*session.scalars(watched), *self.refunding.keys.watched_addresses()]
 
     def payments_seen(self, transfers: Sequence[Transfer]) -> list[bool]:
-        """Take what a poll of the chain saw; return which move money of our invoices, in or out.
-
-        One transaction for all of them, and none at all for those that only gained confirmations.
-        A token that is not listed is ignored: anybody can make one and send it anywhere. So is a
-        transfer of nothing: anybody can write one, from any address to any other.
-        """
-        fresh = []
-        for transfer in transfers:
-            self._head = max(self._head, transfer.block_number + transfer.confirmations - 1)
-            if transfer.raw_amount and self._taken.get(_place(transfer)) != self._depth(transfer):
-                fresh.append(transfer)
-        self.refunding.keys.take_transfers(fresh, self._confirmations_required)
-        ours = self._take_transfers(fresh) if fresh else set()
-        return [
-            _place(transfer) in ours or _place(transfer) in self._taken for transfer in transfers
-        ]
-
-    def _depth(self, transfer: Transfer) -> tuple[int, int]:
-        is_deep = transfer.confirmations >= self._confirmations_required
-        return transfer.block_number, (transfer.confirmations > 0) + is_deep
-
-    def _take_transfers(self, transfers: list[Transfer]) -> set[tuple[bytes, int]]:
-        known = self._exchange.catalog.token_by_address
-        with transaction(self._database) as session:
-            ends = {end for t in transfers for end in (t.to, t.sender)}
-            ours = {
-                invoice.deposit_address: invoice
-                for invoice in read_invoices(session, Invoice.deposit_address, ends)
-            }
-            if ours:
-                places = {_place(transfer) for transfer in transfers}
-                read_places(session, Payment, places)
-                read_places(session, Sweep, places)
-            by_invoice: dict[bytes, list[Transfer]] = {}
-            for transfer in transfers:
-                for address in (transfer.to, transfer.sender):
-                    if address in ours and known(transfer.token) is not None:
-                        by_invoice.setdefault(address, []).append(transfer)
-                        break
-            for address, moves in by_invoice.items():
-                self.invoices.transfers(session, ours[address], moves, self._clock())
-        taken = {_place(t): self._depth(t) for moves in by_invoice.values() for t in moves}
-        self._taken.update(taken)
-        for place in list(islice(self._taken, max(0, len(self._taken) - SHOWN_MAX))):
-            del self._taken[place]
-        return set(taken)
+        """See ``PaymentListener``."""
+        return self.sightings.payments_seen(transfers)
 
     def unconfirmed_payments(self) -> dict[tuple[bytes, int], int]:
-        """Return the block of each transfer that is counted and not booked, by hash and index.
-
-        Ask at the start; whoever reports transfers has to say when one of these has gone.
-        """
-        payments = select(Payment).where(Payment.state == PaymentState.CONFIRMING)
-        sweeps = select(Sweep).where(Sweep.is_booked.is_(False))
-        with reading(self._database) as session:
-            found: list[Payment | Sweep] = [*session.scalars(payments), *session.scalars(sweeps)]
-            return {(row.tx_hash, row.log_index): row.block_number for row in found}
+        """See ``PaymentListener``. Ask at the start."""
+        return self.sightings.unconfirmed_payments()
 
     def payment_orphaned(self, tx_hash: bytes, log_index: int) -> bool:
-        """Take back a transfer that left the chain; return whether it was one of ours."""
-        self._taken.pop((tx_hash, log_index), None)
-        with transaction(self._database) as session:
-            return self.invoices.payment_orphaned(session, tx_hash, log_index, self._clock())
+        """See ``PaymentListener``."""
+        return self.sightings.payment_orphaned(tx_hash, log_index)
 
     def settlement_changed(self, first_trade: int, last_trade: int, reached: TradeState) -> None:
         """See ``SettlementListener``. Of a trade that was not read yet its state is asked when it
@@ -574,10 +519,6 @@ class Merchants:
             self._unwatched = (invoice.created_ns, invoice.id)
             if self.invoices.is_at_rest(invoice):
                 self._settlement.unwatch(invoice.deposit_address)
-
-
-def _place(transfer: Transfer) -> tuple[bytes, int]:
-    return transfer.tx_hash, transfer.log_index
 
 
 def place_of(directory: Path, server: str = "") -> Path | str:

@@ -14,11 +14,12 @@ from sqlalchemy.orm import Session, aliased
 
 from merchants.records.amounts import exact_sum, sum_of
 from merchants.records.pots import Given, given_by
+from merchants.records.shares import booked_pips, ways_of
 from merchants.records.states import ConversionState
 from merchants.records.tables import Conversion, Fill, Invoice
 from merchants.records.terms import market_of
 from merchants.records.together import has_none
-from settlement.orders.catalog import Catalog
+from settlement.orders.catalog import Catalog, Market
 
 CONVERSIONS_SHOWN: Final = 32
 """Most conversions in one document: the newest; the others are asked for in pages."""
@@ -152,6 +153,23 @@ def sums_of_one(session: Session, catalog: Catalog, invoice: Invoice) -> Sums:
     if has_none(invoice, "conversions", "gifts"):
         return Sums()
     return sums_of(session, catalog, (invoice.id,))[invoice.id]
+
+
+def placed_pips(sums: Sums, market: Market) -> int:
+    """Return how much of a market's token is in sales, or was given to a pot, or is kept."""
+    given = sum(given.pips for given in sums.given if given.token == market.base.address)
+    return sums.base_pips.get(market.symbol, 0) + given
+
+
+def unsold_pips(session: Session, catalog: Catalog, invoice: Invoice) -> dict[bytes, int]:
+    """Return by token how much of what is booked for an invoice is in no sale yet."""
+    sums = sums_of_one(session, catalog, invoice)
+    unsold = {}
+    for way in ways_of(invoice):
+        market = catalog.market_of_pair(way.token, invoice.settle)
+        placed = 0 if market is None else placed_pips(sums, market)
+        unsold[way.token] = max(0, booked_pips(way) - placed)
+    return unsold
 
 
 def first_fills(

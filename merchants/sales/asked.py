@@ -8,14 +8,18 @@ import re
 from typing import Any, Final, NamedTuple
 
 import msgspec
+from sqlalchemy import select
+from sqlalchemy.orm import Session
 
 from engine.types import MONEY_MAX, PIPS_PER_TOKEN, Outcome
 from merchants.records.amounts import decimal_of_pips, pips_of_decimal
 from merchants.records.currencies import EXPONENTS
 from merchants.records.rejection import Rejection
+from merchants.records.tables import Invoice
 from merchants.sales.rates import NoRate, Rates
 from merchants.sales.reference_prices import NoPrice, Prices
 from settlement.orders.catalog import Catalog, Market, Token
+from settlement.protocol.eip712 import keccak256
 
 REDIRECT: Final = re.compile(r"(https?://[!-~]+)?")
 """Where a page of ours may lead: a link to anything else may run as a script of ours."""
@@ -124,3 +128,30 @@ def _by_book(pips: int, market: Market, prices: Prices, now_ns: int) -> Asked | 
         return Rejection(Outcome.NO_QUOTE, {"currency": currency, "why": NoPrice.SHALLOW})
     rate = decimal_of_pips(quote.rate_pips())
     return Asked(quote.proceeds_pips, currency, rate, market.symbol, now_ns // 10**9)
+
+
+def why_taken(
+    session: Session, store_id: str, request: InvoiceRequest, *, is_unique: bool
+) -> Rejection | None:
+    """Return why this order may have no invoice more; None if it may. The store's orders are unique
+    where it ``is_unique`` and the request does not say otherwise."""
+    unique = request.unique_order
+    if unique and not request.order_id:
+        return Rejection(Outcome.MALFORMED, {"order_id": "", "why": "there is none"})
+    if not request.order_id or not (is_unique if unique is None else unique):
+        return None
+    first = session.scalar(
+        select(Invoice.id)
+        .where(Invoice.store_id == store_id, Invoice.order_id == request.order_id)
+        .order_by(Invoice.created_ns, Invoice.id)
+        .limit(1)
+    )
+    if first is None:
+        return None
+    figures = {"order_id": request.order_id, "invoice": first}
+    return Rejection(Outcome.IDEMPOTENCY_CONFLICT, figures)
+
+
+def parameters_hash(request: InvoiceRequest) -> bytes:
+    """Return what two requests under one Idempotency-Key must have in common."""
+    return keccak256(msgspec.json.encode(request))

@@ -18,7 +18,7 @@ from sqlalchemy.orm import Session
 from engine.events import EventKind
 from engine.log_entries import LogEntry
 from engine.types import LOTS_MAX, MONEY_MAX, PRICE_MAX, Outcome
-from merchants.documents.sums import Sums, sums_of_one
+from merchants.documents.sums import Sums, placed_pips, sums_of_one
 from merchants.records import spread, terms
 from merchants.records.database import transaction
 from merchants.records.grants import Grant
@@ -131,17 +131,6 @@ class Conversions:
             ticks, back = judged_ticks.get(way.token), returned.get(way.token, 0)
             number += self._open_for(session, way, market, sums, number + 1, ticks, back, now_ns)
 
-    def unsold_pips(self, session: Session, invoice: Invoice) -> dict[bytes, int]:
-        """Return by token how much of what is booked is in no sale yet."""
-        catalog = self._exchange.catalog
-        sums = sums_of_one(session, catalog, invoice)
-        unsold = {}
-        for way in ways_of(invoice):
-            market = catalog.market_of_pair(way.token, invoice.settle)
-            placed = 0 if market is None else _placed_pips(sums, market)
-            unsold[way.token] = max(0, booked_pips(way) - placed)
-        return unsold
-
     def _open_for(
         self,
         session: Session,
@@ -156,7 +145,7 @@ class Conversions:
         """Return how many conversions of one token were made, ``number`` being the first's;
         ``sums`` are of what its invoice has been sold in before."""
         invoice = way.invoice
-        store_id, placed = invoice.store_id, _placed_pips(sums, market)
+        store_id, placed = invoice.store_id, placed_pips(sums, market)
         rest = booked_pips(way) - placed
         if rest <= 0:
             return 0
@@ -570,12 +559,6 @@ class Conversions:
             self._clock(),
             conversion=conversion,
         )
-
-
-def _placed_pips(sums: Sums, market: Market) -> int:
-    """Return how much of a market's token is in sales, or was given to a pot, or is kept."""
-    given = sum(given.pips for given in sums.given if given.token == market.base.address)
-    return sums.base_pips.get(market.symbol, 0) + given
 
 
 def _count(conversion: Conversion, fill: Fill, times: int) -> None:

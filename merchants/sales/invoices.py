@@ -15,6 +15,7 @@ from sqlalchemy.orm import Session
 
 from engine.types import Outcome
 from merchants.documents.native import LeftOut, listed
+from merchants.documents.sums import unsold_pips
 from merchants.records.amounts import DUST_SHARE, decimal_of_pips
 from merchants.records.asks import count_open
 from merchants.records.confirmations import wanted_of
@@ -47,11 +48,12 @@ from merchants.records.tables import Credit, Invoice, Store
 from merchants.records.turns import Turn
 from merchants.sales.adopted import was_sold
 from merchants.sales.arrivals import Arrivals, Deposit
-from merchants.sales.asked import Asked, InvoiceRequest, Sources, asked_of, why_malformed
+from merchants.sales.asked import InvoiceRequest, Sources, asked_of, why_malformed, why_taken
 from merchants.sales.confirmations import deep_at
 from merchants.sales.conversions import NOTHING, Conversions
+from merchants.sales.drawn_up import drawn_up, written
 from merchants.sales.exceptions import OpensRefunds, Returns
-from merchants.sales.offers import Offered, Offers, why_of
+from merchants.sales.offers import Offers
 from merchants.sales.others import Others
 from merchants.sales.reference_prices import NoPrice
 from merchants.sales.sweeps import Sweeps
@@ -155,7 +157,7 @@ class Invoices:
             return asked
         if asked.pips < SWEEP_LEAST_PIPS:
             return Rejection(Outcome.MALFORMED, {"amount": request.amount, "least": LEAST})
-        taken = self._why_taken(session, store, request)
+        taken = why_taken(session, store.id, request, is_unique=store.unique_orders)
         if taken is not None:
             return taken
         offered = self._offers.make(
@@ -164,64 +166,17 @@ class Invoices:
         if isinstance(offered, Rejection):
             return offered
 
-        invoice = self._row(store, request, asked, offered, now_ns)
+        invoice_id = "inv_" + self._entropy(16).hex()
+        ref = keccak256(invoice_id.encode())
+        address = self._settlement.deposit_address(store.wallet, ref)
+        invoice = drawn_up(store, request, asked, offered, now_ns)
+        invoice.id, invoice.ref, invoice.deposit_address = invoice_id, ref, address
         invoice.is_pressed = is_pressed
         invoice.confirmations = wanted_of(session, store.id, asked.pips)
         count_open(session, invoice, 1)
         session.add(invoice)
         self._record(session, invoice, EventType.INVOICE_CREATED, now_ns)
         return invoice
-
-    def _row(
-        self, store: Store, request: InvoiceRequest, asked: Asked, offered: Offered, now_ns: int
-    ) -> Invoice:
-        """Return the row of a new invoice."""
-        invoice_id = "inv_" + self._entropy(16).hex()
-        ref = keccak256(invoice_id.encode())
-        return Invoice(
-            id=invoice_id,
-            store_id=store.id,
-            store=store,
-            state=InvoiceState.NEW,
-            exception=InvoiceException.NONE,
-            created_ns=now_ns,
-            expires_ns=now_ns + store.lifetime_s * 10**9,
-            processing_ns=0,
-            late=False,
-            order_id=request.order_id,
-            details=request.metadata,
-            redirect_url=request.redirect_url,
-            settle=store.settle,
-            wallet=store.wallet,
-            ref=ref,
-            deposit_address=self._settlement.deposit_address(store.wallet, ref),
-            amount=request.amount,
-            currency=asked.currency,
-            fx_rate=asked.rate,
-            fx_source=asked.source,
-            fx_as_of_s=asked.as_of_s,
-            amount_pips=asked.pips,
-            left_out=_written(offered),
-            sweep_at_ns=None,
-            judge_at_ns=None,
-            short_pips=0,
-            over_pips=0,
-            confirmations=0,
-            deep_at_block=None,
-            is_pressed=False,
-            other_count=0,
-            event_count=0,
-            sweep_tries=0,
-            requotes=0,
-            net_pips=0,
-            options=offered.options,
-            payments=[],
-            sweeps=[],
-            credits=[],
-            conversions=[],
-            gifts=[],
-            others=[],
-        )
 
     def requote(self, session: Session, invoice: Invoice, now_ns: int) -> Rejection | None:
         """Let an expired invoice be paid at new quotes, for as long as a new one; what came counts
@@ -241,7 +196,7 @@ class Invoices:
         offered = self._offers.renew(session, invoice, tuple(sorted(symbols)), now_ns)
         if isinstance(offered, Rejection):
             return offered
-        invoice.left_out = _written(offered)
+        invoice.left_out = written(offered)
         invoice.expires_ns = now_ns + invoice.store.lifetime_s * 10**9
         invoice.requotes += 1
         self._others.start_anew(session, invoice)
@@ -270,26 +225,6 @@ class Invoices:
         if session.scalar(given_back.limit(1)) is not None:
             return "what came for it is given back"
         return ""
-
-    def _why_taken(
-        self, session: Session, store: Store, request: InvoiceRequest
-    ) -> Rejection | None:
-        """Return why this order may have no invoice more; None if it may."""
-        unique = request.unique_order
-        if unique and not request.order_id:
-            return Rejection(Outcome.MALFORMED, {"order_id": "", "why": "there is none"})
-        if not request.order_id or not (store.unique_orders if unique is None else unique):
-            return None
-        first = session.scalar(
-            select(Invoice.id)
-            .where(Invoice.store_id == store.id, Invoice.order_id == request.order_id)
-            .order_by(Invoice.created_ns, Invoice.id)
-            .limit(1)
-        )
-        if first is None:
-            return None
-        figures = {"order_id": request.order_id, "invoice": first}
-        return Rejection(Outcome.IDEMPOTENCY_CONFLICT, figures)
 
     def is_at_rest(self, invoice: Invoice) -> bool:
         """Return whether nothing that came, or is asked for, has still to be followed on chain."""
@@ -556,7 +491,7 @@ class Invoices:
             return NOTHING
         if exception_policy_of(session, invoice.store_id).over is not RETURN:
             return NOTHING
-        unsold = self._conversions.unsold_pips(session, invoice)
+        unsold = unsold_pips(session, self._exchange.catalog, invoice)
         return self._returns.over(session, invoice, unsold, dust_pips(invoice), now_ns)
 
     def _classify(self, invoice: Invoice) -> None:
@@ -581,17 +516,3 @@ class Invoices:
         now_ns: int,
     ) -> None:
         events.record(session, self._exchange.catalog, invoice, kind, now_ns)
-
-
-def _written(offered: Offered) -> str:
-    """Return what could not be offered as it is kept."""
-    left_out = [
-        LeftOut(symbol, rejection.outcome.name, why_of(rejection))
-        for symbol, rejection in offered.left_out.items()
-    ]
-    return msgspec.json.encode(left_out).decode()
-
-
-def parameters_hash(request: InvoiceRequest) -> bytes:
-    """Return what two requests under one Idempotency-Key must have in common."""
-    return keccak256(msgspec.json.encode(request))

@@ -14,16 +14,20 @@ from engine.types import Outcome
 from merchants.records.amounts import decimal_of_pips
 from merchants.records.refunds import Payer, Refund, RefundState
 from merchants.records.rejection import Rejection
+from settlement.orders.catalog import Token
 
 PARTS_MAX: Final = 20
 """Parts of one refund: each is a transaction of its own on the chain."""
 
 
-def why_no_part(session: Session, refund: Refund, pips: int, least: int) -> Rejection | None:
+def why_no_part(
+    session: Session, refund: Refund, token: Token, pips: int, least: int
+) -> Rejection | None:
     """Return why ``pips`` of an unclaimed refund are not claimed alone; None if they may be.
 
-    Rejects AMOUNT_OUT_OF_RANGE for more than is left, BELOW_LEAST_WITHDRAWAL where the part or the
-    rest could never be paid, and CAPACITY for too many.
+    Rejects AMOUNT_OUT_OF_RANGE for more than is left or finer than the chain moves it,
+    BELOW_LEAST_WITHDRAWAL where the part or the rest could never be paid, and CAPACITY for too
+    many.
     """
     if pips >= refund.pips:
         left = {"left": decimal_of_pips(refund.pips)}
@@ -33,6 +37,9 @@ def why_no_part(session: Session, refund: Refund, pips: int, least: int) -> Reje
         return Rejection(
             Outcome.BELOW_LEAST_WITHDRAWAL, {"why": why, "least": decimal_of_pips(least)}
         )
+    if token.pips_of(token.raw_of(pips)) != pips:
+        why = f"{token.symbol} has {token.decimals} decimals on chain"
+        return Rejection(Outcome.AMOUNT_OUT_OF_RANGE, {"why": why})
     parts = select(func.count()).select_from(Refund).where(Refund.part_of == refund.id)
     if (session.scalar(parts) or 0) >= PARTS_MAX:
         why = f"it is claimed in at most {PARTS_MAX} parts and what is left then"

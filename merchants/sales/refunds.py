@@ -407,7 +407,7 @@ class Refunds:
             token = self._exchange.catalog.token_by_address(refund.token)
             assert token is not None, "a listed token is never delisted"
             least = max(1, self._exchange.least_withdrawal(token))
-            refused = why_no_part(session, refund, pips, least)
+            refused = why_no_part(session, refund, token, pips, least)
             if refused is not None:
                 return refused
             part = split(session, refund, pips, "rfd_" + self._entropy(16).hex())

@@ -63,6 +63,7 @@ from settlement.protocol.evidence import (
 from tests.at_once import AtOnce
 from tests.journal.fixtures import MemoryStorage
 from tests.merchants.lying import lying_in
+from tests.statements import knowing_statements
 
 NS = 10**9
 LIMITS = Limits(tokens=4, markets=4, accounts=64, orders=4096)
@@ -85,6 +86,8 @@ VAULT = b"\xdd" * 20
 CONFIRMATIONS = 3
 
 
+JUDGE = HttpEgress(loopback_allowed=True)
+"""Who says where webhooks may go; making one reads all certificates of this machine."""
 TRADES_MAX = 2**40
 """More trades than there will be."""
 
@@ -122,8 +125,7 @@ class World:
     ):
         self.directory = directory
         lay_out(database_of(directory))
-        self._kept = None  # Where the database is, and what it was opened by first.
-        self.hears = ()
+        self._opened = None  # What the last life had opened.
         self.machine = machine
         self.prices = prices
         self.least_pips = least_pips
@@ -185,22 +187,11 @@ class World:
                 self.journaled.add(evidence.tx_hash)
 
     def opened_database(self):
-        """Return the database as a life finds it: opened by the product, its connections new.
-
-        What SQLAlchemy has compiled of our statements is the only thing that is kept from the life
-        before: it depends on nothing but the statements, and was half of what a life cost.
-        """
-        place = database_of(self.directory)
-        opened = open_database(place)
-        if self._kept is None or self._kept[0] != place:
-            self._kept = place, opened
-            return opened
-        opened.dispose()
-        kept = self._kept[1]
-        kept.dispose()
-        for name, hear in self.hears:
-            event.remove(kept, name, hear)
-        return kept
+        """Return the database as a life finds it: opened by the product, its connections new."""
+        if self._opened is not None:
+            self._opened.dispose()
+        self._opened = knowing_statements(open_database(database_of(self.directory)))
+        return self._opened
 
     def restart(self):
         """Begin a new life on what survives."""
@@ -265,12 +256,8 @@ class Venue:
             self.keys.granted(grant)
         self.database = world.opened_database()
         self._wrote = set()
-        world.hears = (
-            ("before_cursor_execute", self._before_statement),
-            ("commit", self._before_commit),
-        )
-        for name, hear in world.hears:
-            event.listen(self.database, name, hear)
+        event.listen(self.database, "before_cursor_execute", self._before_statement)
+        event.listen(self.database, "commit", self._before_commit)
         self.merchants = Merchants(
             database=self.database,
             exchange=self.exchange,
@@ -493,7 +480,7 @@ class Venue:
     # -- Egress ------------------------------------------------------------------------------
 
     def rejection(self, url):
-        return HttpEgress(loopback_allowed=True).rejection(url)
+        return JUDGE.rejection(url)
 
     async def post(self, url, headers, body):
         self.world.cross()

@@ -66,7 +66,7 @@ def test_a_part_and_the_rest_are_what_was_opened(world, store):
 def test_in_another_token_than_came_each_part_uses_up_its_share(world, store):
     refund = opened(world, store, paid(world, store, "50"), RefundVariant.FIAT)
     whole = sums(world)
-    for pips in (DOLLAR, 7 * DOLLAR, 3_333_333):
+    for pips in (DOLLAR, 7 * DOLLAR, 3_333_300):
         assert not isinstance(part_claimed(world, refund, pips), Rejection)
         assert sums(world) == whole
 
@@ -83,6 +83,21 @@ def test_no_part_is_more_than_is_left_or_less_than_can_be_paid(world, store):
     world.least_withdrawals["USD"] = 1
     assert part_claimed(world, refund, DOLLAR, "0x" + "00" * 20).outcome is Outcome.BAD_RECEIVER
     assert look(world, store, refund) == refund
+
+
+def test_found_a_part_finer_than_the_chain_moves_it_was_taken_and_never_paid(world, store):
+    refund = opened(world, store, paid(world, store, "12.34", token="USD"))
+    for pips in (DOLLAR + 1, 4 * DOLLAR - 1, DOLLAR + 99):
+        refused = part_claimed(world, refund, pips)
+        assert refused.outcome is Outcome.AMOUNT_OUT_OF_RANGE, pips
+        assert refused.detail == {"why": "USD has 6 decimals on chain"}
+    assert look(world, store, refund) == refund
+    world.venue.fund(MERCHANT, USD, 20 * DOLLAR)
+    for one in (part_claimed(world, refund, DOLLAR + 100), claimed(world, refund)):
+        wallet_signs(world, store, one)
+        world.venue.tick()
+        chain_pays(world)
+        assert look(world, store, one).status == "completed"
 
 
 def test_it_has_so_many_parts_and_no_more(world, store):
