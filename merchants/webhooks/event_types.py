@@ -51,11 +51,16 @@ class EventType(StrEnum):
     API_KEY_ROTATED = "api_key.rotated"
     """It works until ``ends_at``; the one in its place was made with it."""
     API_KEY_REVOKED = "api_key.revoked"
+    ENDPOINT_MADE = "endpoint.made"
+    """There is one more place where the shop is told; the others are."""
     ENDPOINT_CHANGED = "endpoint.changed"
     """It is told elsewhere, of other events, in other words or with another secret, ``why`` says
     which; other endpoints are told."""
     ENDPOINT_DISABLED = "endpoint.disabled"
     """Nothing more is sent there, ``why`` says why; other endpoints are told."""
+    REFUND_ACCOUNT_MADE = "refund_account.made"
+    """From now on refunds are paid out of this one without the wallet; the one before has ended."""
+    REFUND_ACCOUNT_ENDED = "refund_account.ended"
     STORE_CLOSED = "store.closed"
     """It sells nothing more. The last event that is sent."""
 
@@ -63,6 +68,6 @@ class EventType(StrEnum):
 OF_STORE: Final = frozenset(
     kind
     for kind in EventType
-    if kind.startswith(("payout_change.", "api_key.", "endpoint.", "store."))
+    if kind.startswith(("payout_change.", "api_key.", "endpoint.", "refund_account.", "store."))
 )
 """What is of no invoice."""

@@ -15,7 +15,8 @@ export const EVENTS = [
   "refund.in_progress", "refund.waiting", "refund.completed", "refund.cancelled",
   "payout_change.asked", "payout_change.cancelled", "payout_change.done",
   "payout_change.refused", "api_key.made", "api_key.rotated", "api_key.revoked",
-  "endpoint.changed", "endpoint.disabled", "store.closed",
+  "endpoint.made", "endpoint.changed", "endpoint.disabled", "refund_account.made",
+  "refund_account.ended", "store.closed",
 ];
 export const FORMATS = ["standard", "greenfield"];
 
