@@ -219,6 +219,9 @@ class ShopBudgets(NamedTuple):
 
     requests_per_key: int = 3_000
     invoices_per_store: int = 300
+    offers_per_store: int = 120
+    """Invoices that buyers ask for behind x402, apart from what the shop makes itself."""
+
     wrong_keys_per_address: int = 30
     rescans_per_store: int = 50
     """Within ``DAY_SECONDS``: each may cost the operator a sweep a token."""
@@ -235,7 +238,8 @@ class ShopLimits:
     whichever lets him. ``now_ns`` is a clock that never goes back.
 
     A request is charged to the key, so that one program of a shop cannot use up what another needs,
-    and an invoice to its store: each is watched on chain for a month. Who guesses wrong is turned
+    and an invoice to its store: each is watched on chain for a month. Those that buyers ask for by
+    way of the shop (x402) use up none of what it makes for others. Who guesses wrong is turned
     away before the rows are looked at. Keys, grants, endpoints and buttons are few at a time, but
     who makes one and ends it again and again leaves rows, and secrets on disk, for ever.
     """
@@ -244,6 +248,7 @@ class ShopLimits:
         self._now_ns = now_ns
         self._keys = _Budget("shop-key", budgets.requests_per_key, MINUTE_SECONDS)
         self._invoices = _Budget("shop-invoice", budgets.invoices_per_store, MINUTE_SECONDS)
+        self._offers = _Budget("shop-offer", budgets.offers_per_store, MINUTE_SECONDS)
         self._wrong = _Budget("wrong-key", budgets.wrong_keys_per_address, MINUTE_SECONDS)
         self._kept = _Budget("shop-kept", budgets.kept_per_store, DAY_SECONDS)
         self._rescans = _Budget("shop-rescan", budgets.rescans_per_store, DAY_SECONDS)
@@ -255,6 +260,10 @@ class ShopLimits:
     def invoice(self, store_id: str) -> Charge:
         """Charge one invoice to its store; raises ``BudgetSpent``."""
         return self._invoices.charge(store_id, self._now_ns())
+
+    def offer(self, store_id: str) -> Charge:
+        """Charge one invoice that a buyer asks for to its store; raises ``BudgetSpent``."""
+        return self._offers.charge(store_id, self._now_ns())
 
     def rescan(self, store_id: str) -> Charge:
         """Charge one look at an old address to its store; raises ``BudgetSpent``."""

@@ -30,11 +30,11 @@ def world(tmp_path):
     return World(tmp_path)
 
 
-def offers(world, store, amount, count):
+def offers(world, store, amount, count, limits=None):
     """Return the answers to buyers who ask for terms, one after the other."""
     venue, app = world.venue, FastAPI()
     facilitator = Facilitator(venue.catalog, Domains(), None, 31337, world.clock)
-    limits = ShopLimits(ShopBudgets())
+    limits = limits or ShopLimits(ShopBudgets())
     routes = X402Routes(venue.merchants, venue.catalog, facilitator, Clients(), limits)
     app.include_router(routes.router)
 
@@ -71,3 +71,10 @@ def test_offers_that_nobody_paid_are_forgotten_when_they_expire(world):
     world.pass_time(901)
     world.venue.tick()
     assert offers(world, store, "50", 1) == [201]
+
+
+def test_found_a_flood_of_offers_used_up_the_invoices_that_the_shop_may_make(world):
+    store = world.venue.approved_store(notional_cap=10**6 * DOLLAR)
+    limits = ShopLimits(ShopBudgets(invoices_per_store=2, offers_per_store=3), lambda: 0)
+    assert offers(world, store, "1", 5, limits) == [201] * 3 + [429] * 2
+    assert limits.invoice(store.store_id).left.left == 1, "its own are not touched"

@@ -109,7 +109,7 @@ class X402Routes:
         domain = None if token is None else await self._domain_of(holder.store.id, token)
         if token is None or domain is None:
             raise Rejection(Outcome.UNKNOWN_TOKEN, "no listed token of that name has ERC-3009")
-        note(request.scope, self._limits.invoice(holder.store.id).left)
+        note(request.scope, self._limits.offer(holder.store.id).left)
         made = self._merchants.create_invoice(
             holder.store.id,
             InvoiceRequest(body.amount, tokens=(body.token,), order_id=body.resource[:128]),
