@@ -6,6 +6,7 @@ had no two sides then, or the rows are from before this was kept.
 """
 
 from engine.types import PPM
+from merchants.records.tables import Conversion, Fill
 from settlement.protocol.evidence import SignedOrder
 
 
@@ -21,3 +22,14 @@ def spread_ppm(at_middle_pips: int, proceeds_pips: int) -> int | None:
     if at_middle_pips <= 0:
         return None
     return (at_middle_pips - proceeds_pips) * PPM // at_middle_pips
+
+
+def count(conversion: Conversion, fill: Fill, times: int) -> None:
+    """Count what ``fill`` has brought; ``times`` is -1 where it is taken back."""
+    conversion.proceeds_pips += times * fill.proceeds_pips
+    conversion.fee_pips += times * fill.fee_pips
+    if fill.at_middle_pips is not None:
+        conversion.at_middle_pips += times * fill.at_middle_pips
+        conversion.compared_pips += times * fill.proceeds_pips
+    if not conversion.from_pot:
+        conversion.invoice.net_pips += times * (fill.proceeds_pips - fill.fee_pips)
