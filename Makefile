@@ -11,6 +11,8 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet --quiet
 CONTRACTS := settlement/contracts
 NPM_LOCK := $(wildcard $(CONTRACTS)/package-lock.json)
 NPM := $(shell command -v npm 2>/dev/null)
+# What has to be there is made two at a time: npm's part beside pip's, mypy while kernels compile.
+TOGETHER = $(MAKE) --no-print-directory --jobs=2
 # Tests share nothing, so every core takes what another has not begun.
 PYTEST := $(BIN)/python -m pytest --numprocesses=auto --maxprocesses=4 --dist=worksteal
 QUICK_TESTS := tests/spec tests/admission tests/journal tests/property tests/tidy
@@ -27,18 +29,22 @@ ARGS ?=
 UPGRADE ?=
 PYTHON ?=
 
-run: $(DONE)/kernels node
+run:
+	@$(TOGETHER) $(DONE)/kernels node
 	@exec $(BIN)/tillbook run $(ARGS)
 
-demo: $(DONE)/kernels node
+demo:
+	@$(TOGETHER) $(DONE)/kernels node
 	@exec $(BIN)/tillbook demo $(ARGS)
 
 # Lint first, because it is quick; pytest's last lines name what this machine had to leave out.
-test: lint test-env
+test:
+	@$(TOGETHER) lint test-env
 	@$(PYTEST) --durations=15 $(ARGS)
 
 # What needs no chain, no browser and no other process: the answer to "did I break something?"
-quick: lint test-env
+quick:
+	@$(TOGETHER) lint test-env
 	@$(PYTEST) --durations=5 $(QUICK_TESTS) $(ARGS)
 
 lint: $(DONE)/test

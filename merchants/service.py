@@ -176,7 +176,7 @@ class Merchants:
         self.policies = Policies(database, catalog, self.prices, pots, self._clock)
         self.exception_policies = ExceptionPolicies(database)
         self.confirmations = Confirmations(database, required)
-        self.rescans = Rescans(database, self.invoices.sweeps, self._clock)
+        self.rescans = Rescans(database, settlement, self.invoices.sweeps, self._clock)
         self.reader = Reader(database, catalog, settlement, required, lambda: self.sightings.head)
         self.notes = InvoiceNotes(database, self._clock)
         self.movements = Movements(database, catalog)

@@ -251,6 +251,10 @@ class SettlementPort(Protocol):
     def enqueue_sweeps(self, places: Sequence[SweepPlace]) -> None:
         """Move what lies at invoices' deposit addresses into the vault. Idempotent a payment."""
 
+    def lying(self, address: bytes, tokens: Sequence[bytes]) -> dict[bytes, int] | None:
+        """Return how many raw units of each token lie at an address, of those of which any do; None
+        where no node says. Asks the chain: not for the event loop's thread."""
+
     def enqueue_grant(self, grant: KeyGrant, signature: bytes) -> None:
         """Relay a wallet's approval of a session key to the contract."""
 

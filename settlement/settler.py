@@ -311,6 +311,13 @@ class Settler:
         """
         self._sweeps.ask(places)
 
+    def lying(self, address: bytes, tokens: Sequence[bytes]) -> dict[bytes, int] | None:
+        """See ``SettlementPort``."""
+        try:
+            return self._sweeps.lying(address, tokens)
+        except ChainUnavailableError:
+            return None
+
     def sweep_wei(self) -> int:
         """Return what one sweep costs the operator now; 0 before a block was seen."""
         return SWEEP_GAS_USED * self._submitter.gas_price_wei

@@ -11,6 +11,7 @@ from fastapi import APIRouter
 
 from gateway.http.clients import Clients
 from gateway.http.metrics import Metrics
+from gateway.http.mounting import Together
 from gateway.http.outbox import OutboxBounds
 from gateway.trading.api_keys import ApiKeys, HeldKey
 from gateway.trading.budgets import RateLimits
@@ -94,7 +95,7 @@ class Services:
     acknowledge: Callable[[int], Acknowledgement | None]
     version: str
     outbox_bounds: OutboxBounds
-    routers: tuple[APIRouter, ...] = ()
+    routers: tuple[APIRouter | Together, ...] = ()
     restrictions: Callable[[], list[str]] = list
     clients: Clients = field(default_factory=Clients)
     sockets_per_client: int = SOCKETS_PER_CLIENT

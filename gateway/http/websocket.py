@@ -13,8 +13,10 @@ from uvicorn._types import ASGIReceiveEvent, ASGISendEvent
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 from websockets.frames import Frame
 from websockets.http11 import Request
+from websockets.protocol import State
 
 from engine.types import Outcome
+from gateway.http.client_frames import Head, head_at, text_of
 from gateway.http.doorkeeper import Doorkeeper, closing_answer
 from gateway.http.portions import Portions
 from gateway.trading.rejection import Rejection
@@ -34,6 +36,11 @@ FRAGMENTS_MAX: Final = 1_000
 
 LENGTH_MAX: Final = 125
 """Of a frame whose head is two bytes."""
+
+# To read a member of an enum costs Python 3.11 more than the question it is for.
+OPEN: Final = State.OPEN
+
+END_OF_HANDSHAKE: Final = b"\r\n\r\n"
 
 INVALID_TEXT: Final = 1007
 POLICY: Final = 1008
@@ -96,14 +103,18 @@ class GuardedWebSocket(WebSocketsSansIOProtocol):
         self._small_frames = 0
         self._counted_from = 0.0
         self._hearer: Hearer | None = None
+        self._walks = False
+        """Whether we know where each frame begins, and hand them to the library one by one."""
+        self._begun = b""
+        """The beginning of a frame whose rest has not come."""
+        self._owed = 0
+        """So many bytes that come next are of a frame which the library is reading."""
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Take the connection over from HTTP."""
         super().connection_made(transport)
         turns = self._door.turns_of(transport)
-        self._portions = Portions(
-            self.transport, turns, super().data_received, self._is_ready, self._read_on
-        )
+        self._portions = Portions(self.transport, turns, self._read, self._is_ready, self._read_on)
         self._door.upgrades(self, self.loop.time())
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -122,6 +133,8 @@ class GuardedWebSocket(WebSocketsSansIOProtocol):
                 sentence = Rejection(Outcome.MALFORMED, "this cannot become a WebSocket")
                 self.transport.write(closing_answer(400, "Bad Request", sentence))
                 self.transport.close()
+            # What came behind the handshake at once stays with the library, and so does the rest.
+            self._walks = data.find(END_OF_HANDSHAKE) == len(data) - len(END_OF_HANDSHAKE)
         elif not self.transport.is_closing():
             self._portions.arrived(data)
 
@@ -163,6 +176,53 @@ class GuardedWebSocket(WebSocketsSansIOProtocol):
     def _hang_up(self) -> None:
         if self._hearer is not None:
             self._hearer.gone()
+
+    # Frame by frame
+
+    def _read(self, data: bytes) -> None:
+        """Read what came: whole text here, in a fifth of the time, and all else by the library."""
+        if not self._walks:
+            super().data_received(data)
+            return
+        held, at = self._begun + data if self._begun else data, 0
+        self._begun = b""
+        while at < len(held) and not self.transport.is_closing():
+            head = None if self._owed else head_at(held, at)
+            if head is not None and head.is_whole_text and self._takes(head.end - head.begin):
+                if head.end > len(held):
+                    break
+                self._hear(held, head)
+                at = head.end
+                continue
+            if not self._owed:
+                if head is None:
+                    break
+                self._owed = head.end - at
+            portion = held[at : at + self._owed]
+            self._owed -= len(portion)
+            at += len(portion)
+            super().data_received(portion)
+        self._begun = held[at:]
+
+    def _takes(self, size: int) -> bool:
+        """Return whether whole text of ``size`` may come now, and there is somebody to hear it."""
+        conn = self.conn
+        return (
+            conn.state is OPEN
+            and conn.current_size is None
+            and size <= self.config.ws_max_size
+            and self._hearer is not None
+        )
+
+    def _hear(self, held: bytes, head: Head) -> None:
+        """Tell the hearer a whole text."""
+        try:
+            text = text_of(held, head)
+        except UnicodeDecodeError:
+            self._give_up(INVALID_TEXT)
+            return
+        if self._hearer is not None and not self.close_sent:
+            self._hearer.heard(text)
 
     # What uvicorn does, and we a little otherwise
 

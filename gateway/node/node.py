@@ -35,6 +35,7 @@ from gateway.http.doorkeeper import DoorBounds, Doorkeeper
 from gateway.http.draining import Draining
 from gateway.http.lifecycle import Lifecycle
 from gateway.http.metrics import Metrics
+from gateway.http.mounting import Together
 from gateway.http.outbox import OutboxBounds
 from gateway.http.server import HttpServer
 from gateway.node.admin import ADMIN_BUDGETS, create_admin_app
@@ -128,7 +129,7 @@ class Stack:
         self.admin_port = 0
         """0 where there is no API for operators."""
         self._stop = stop or asyncio.Event()
-        self.routers: list[APIRouter] = []
+        self.routers: list[APIRouter | Together] = []
         self.public_url = ""
         """How browsers reach us; as the routers, set before anybody may."""
         self.page = PageTerms(explorer_url=settings.explorer_url)

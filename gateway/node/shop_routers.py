@@ -11,6 +11,7 @@ from gateway.api.v1.shops import merchants_router
 from gateway.api.x402.facilitator import Facilitator
 from gateway.api.x402.routes import X402Routes
 from gateway.http.clients import Clients
+from gateway.http.mounting import Together
 from gateway.node.checkout_facts import facts_of
 from gateway.node.node import Stack
 from gateway.pages.authorize import authorize_router
@@ -22,7 +23,7 @@ from gateway.pages.pos import pos_router
 from gateway.trading.budgets import SHOP_BUDGETS, ShopLimits
 
 
-def shop_routers(stack: Stack, public_url: str, network: str) -> list[APIRouter]:
+def shop_routers(stack: Stack, public_url: str, network: str) -> list[APIRouter | Together]:
     """Return the routes. ``public_url`` is where browsers reach us, ``network`` the chain's name as
     customers know it."""
     settings, merchants = stack.settings, stack.parts.merchants

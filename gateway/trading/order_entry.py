@@ -7,7 +7,7 @@ answered are values: their form on the wire is the dialect's.
 
 from asyncio import Future, get_running_loop
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from time import perf_counter
@@ -22,11 +22,16 @@ from gateway.trading.recv_window import RecvWindow
 from gateway.trading.sessions import Session
 from settlement.orders.catalog import Market
 from settlement.ports import ExchangePort, awaited
-from settlement.protocol.eip712 import Domain, order_digest, recover, withdrawal_digest
+from settlement.protocol.eip712 import Domain, recover, withdrawal_digest
 from settlement.protocol.evidence import SignedOrder, SignedWithdrawal
+from settlement.protocol.signers import recovered_orders
 
 RECOVERY_THREADS: Final = 2
-"""libsecp256k1 lets go of the interpreter lock, so a second thread buys 1.7 times the first."""
+"""The kernel lets go of the interpreter lock, so a second thread buys 1.7 times the first."""
+
+RECOVERED_HERE: Final = 6
+"""So few are recovered on the loop itself, in a third of a millisecond: to hand them to a thread
+and wait for it costs several of them."""
 
 RECOVERED_AT_ONCE: Final = 32
 """Orders that one thread takes along: two milliseconds of work, which a newcomer waits at most."""
@@ -61,16 +66,36 @@ class _Unproven(NamedTuple):
     found: Future[SignedOrder]
 
 
+class _Told:
+    """Tells a fault to those who wait, instead of raising it to nobody."""
+
+    def __init__(self, batch: list[_Unproven]) -> None:
+        self._batch = batch
+
+    def __enter__(self) -> None:
+        """Nothing to do."""
+
+    def __exit__(self, _kind: object, fault: BaseException | None, _trace: object) -> bool:
+        """Tell it."""
+        if not isinstance(fault, Exception):
+            return False
+        for unproven in self._batch:
+            if not unproven.found.done():
+                unproven.found.set_exception(fault)
+        return True
+
+
 class Recoveries:
     """Finds the signers of many orders together.
 
-    Threads of its own, so that no socket waits for arithmetic. Whatever arrives while all of them
-    are busy goes with the next: handing one order over costs as much as recovering it.
+    Threads of its own, so that no socket waits for much arithmetic. Whatever arrives while all of
+    them are busy goes with the next: handing one order over costs as much as recovering it.
     """
 
     def __init__(self, domain: Domain, recovered: Callable[[float], None]) -> None:
         """``recovered`` is told in how many seconds each order's signer was found."""
         self._domain = domain
+        recovered_orders(domain, [])  # The first order does not wait for the compiler.
         self._recovered = recovered
         self.pool = ThreadPoolExecutor(RECOVERY_THREADS, "recover")
         self._waiting: deque[_Unproven] = deque()
@@ -90,6 +115,12 @@ class Recoveries:
 
     def _hand_over(self) -> None:
         self._is_called = False
+        if 0 < len(self._waiting) <= RECOVERED_HERE and self._idle == RECOVERY_THREADS:
+            batch = list(self._waiting)
+            self._waiting.clear()
+            with _Told(batch):
+                self._found(batch, recovered_orders(self._domain, [each.order for each in batch]))
+            return
         while self._waiting and self._idle:
             size = min(-(-len(self._waiting) // self._idle), RECOVERED_AT_ONCE)
             batch = [self._waiting.popleft() for _ in range(size)]
@@ -105,13 +136,12 @@ class Recoveries:
         self._hand_over()
         if worked.cancelled():
             return
-        fault, now = worked.exception(), perf_counter()
-        if fault is not None:
-            for unproven in batch:
-                if not unproven.found.done():
-                    unproven.found.set_exception(fault)
-            return
-        for unproven, order in zip(batch, worked.result(), strict=True):
+        with _Told(batch):
+            self._found(batch, worked.result())
+
+    def _found(self, batch: list[_Unproven], orders: list[SignedOrder]) -> None:
+        now = perf_counter()
+        for unproven, order in zip(batch, orders, strict=True):
             self._recovered(now - unproven.since)
             if not unproven.found.done():
                 unproven.found.set_result(order)
@@ -241,15 +271,3 @@ class OrderEntry:
     def close(self) -> None:
         """Let the threads go."""
         self._recoveries.pool.shutdown(wait=False)
-
-
-def recovered_orders(domain: Domain, orders: Sequence[SignedOrder]) -> list[SignedOrder]:
-    """Return ``orders`` with digest and signer filled in."""
-    return [recovered_order(domain, order) for order in orders]
-
-
-def recovered_order(domain: Domain, order: SignedOrder) -> SignedOrder:
-    """Return ``order`` with digest and signer filled in."""
-    digest = order_digest(domain, order)
-    signer = recover(digest, order.signature) or b""
-    return msgspec.structs.replace(order, digest=digest, signer=signer)

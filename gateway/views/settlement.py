@@ -45,6 +45,10 @@ class SettlementDesk:
         """See ``SettlementPort``."""
         self._settler.enqueue_sweeps(places)
 
+    def lying(self, address: bytes, tokens: Sequence[bytes]) -> dict[bytes, int] | None:
+        """See ``SettlementPort``."""
+        return self._settler.lying(address, tokens)
+
     def enqueue_grant(self, grant: KeyGrant, signature: bytes) -> None:
         """See ``SettlementPort``."""
         self._settler.enqueue_grant(grant, signature)

@@ -235,10 +235,13 @@ class Reader:
         state: RefundState | None = None,
         before: str | None = None,
         limit: int = REFUNDS_SHOWN,
+        with_parts: bool = True,
     ) -> list[RefundDocument] | None:
         """Return a store's refunds, the newest first, at most ``REFUNDS_SHOWN``: those that come
         behind its refund ``before``. None if it has no such refund."""
         query = select(Refund).where(Refund.store_id == store_id)
+        if not with_parts:
+            query = query.where(Refund.part_of.is_(None))
         if invoice_id is not None:
             query = query.where(Refund.invoice_id == invoice_id)
         if state is not None:

@@ -20,7 +20,9 @@ class RefundDocument(msgspec.Struct, frozen=True):
     """What is given back of an invoice.
 
     ``amount`` of ``token`` is paid out, which is ``of_amount`` of the ``of_token`` that came and
-    was worth ``worth`` at the invoice's rate. ``receiver`` is null until it is claimed; ``note``
+    was worth ``worth`` at the invoice's rate. ``part_of`` is the refund of which it is a part that
+    was claimed alone, null for a whole one; of that, ``opened`` is what it was of ``token`` before
+    parts of it were claimed. ``receiver`` is null until it is claimed; ``note``
     says why it waits or has ended. Times are unix seconds.
     """
 
@@ -41,6 +43,8 @@ class RefundDocument(msgspec.Struct, frozen=True):
     tx_hash: str | None
     created_at: int
     claim_until: int
+    opened: str
+    part_of: str | None
 
 
 def refund_document(catalog: Catalog, refund: Refund) -> RefundDocument:
@@ -63,6 +67,8 @@ def refund_document(catalog: Catalog, refund: Refund) -> RefundDocument:
         tx_hash=None if refund.tx_hash is None else hex_of(refund.tx_hash),
         created_at=refund.created_ns // 10**9,
         claim_until=refund.claim_until_ns // 10**9,
+        opened=decimal_of_pips(refund.whole_pips or refund.pips),
+        part_of=refund.part_of,
     )
 
 

@@ -7,8 +7,8 @@ that one with a hundred thousand rows costs as much as one with a single row.
 
 from typing import Any, Final
 
-from sqlalchemy import Select, TextClause, bindparam, func, select
-from sqlalchemy.orm import InstrumentedAttribute
+from sqlalchemy import BigInteger, Select, TextClause, bindparam, func, select
+from sqlalchemy.orm import InstrumentedAttribute, aliased
 
 from merchants.records.endpoints import DELIVERY_WAITS, Delivery, Endpoint
 from merchants.records.grants import Grant
@@ -40,6 +40,39 @@ ENDPOINTS_TO_TELL: Final = _told.add_columns(
 ).join(Endpoint, Endpoint.id == _told.selected_columns.owner)
 """Endpoints that have a delivery due at ``now_ns``, the longest due first: whose they are, whether
 they are enabled, and what they answered last."""
+
+
+def _longest_due() -> Select[Any]:
+    first, now_ns = aliased(Delivery), bindparam("now_ns", type_=BigInteger)
+    earliest = (
+        select(first.id)
+        .where(
+            DELIVERY_WAITS,
+            first.endpoint_id == Delivery.endpoint_id,
+            first.subject_id == Delivery.subject_id,
+            # A sum, which no index has: SQLite would go through all that waits for one subject's.
+            first.next_attempt_ns + 0 <= now_ns,
+        )
+        .order_by(first.id)
+        .limit(1)
+        .scalar_subquery()
+    )
+    return (
+        select(Delivery.subject_id, earliest)
+        .where(
+            DELIVERY_WAITS,
+            Delivery.endpoint_id == bindparam("endpoint_id"),
+            Delivery.next_attempt_ns <= now_ns,
+            Delivery.subject_id.not_in(bindparam("taken", expanding=True)),
+        )
+        .order_by(Delivery.next_attempt_ns)
+        .limit(bindparam("rows_max", type_=BigInteger))
+    )
+
+
+LONGEST_DUE: Final = _longest_due()
+"""Subjects, none of ``taken``, of which something is due to ``endpoint_id`` at ``now_ns``, the
+longest due first, ``rows_max`` rows at most; with each the first of its deliveries that is due."""
 
 _sellers = _owners_due(Conversion.store_id, Conversion.next_attempt_ns, CONVERSION_WAITS)
 STORES_TO_SELL_FOR: Final = _sellers.where(

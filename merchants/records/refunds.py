@@ -80,7 +80,9 @@ class Refund(Table):
     up by that: the same, unless it is given back in another token. ``worth_pips`` is what that was
     worth, in the store's stablecoin. ``receiver`` is the address that claimed it, empty before
     that. ``next_ns`` is when to look at it again by itself, None for never. ``note`` says why it is
-    where it is; ``sequence`` is the command that debited it, 0 before there is one.
+    where it is; ``sequence`` is the command that debited it, 0 before there is one. A part that was
+    claimed alone names the refund that it is ``part_of``, which gives back so much less than the
+    ``whole_pips`` that were opened; None where it is whole.
     """
 
     __tablename__ = "refunds"
@@ -110,6 +112,8 @@ class Refund(Table):
     note: Mapped[str] = mapped_column(default="")
     sequence: Mapped[int] = mapped_column(default=0, index=True)
     tx_hash: Mapped[bytes | None]
+    part_of: Mapped[str | None] = mapped_column(ForeignKey("refunds.id"), index=True)
+    whole_pips: Mapped[int | None]
 
     invoice: Mapped[Invoice] = relationship()
 

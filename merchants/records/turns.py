@@ -1,6 +1,8 @@
 """How long may one kind of work hold everybody else up?
 
-By the clock, not by a number of rows: what a row costs depends on what happened to it.
+By the clock, not by a number of rows: what a row costs depends on what happened to it. The clock
+runs from when the rows are read: on a busy machine the reading took the whole turn, of sixteen
+rows one was moved on, and the other fifteen were read again for the next.
 """
 
 from collections.abc import Callable, Iterator
@@ -10,7 +12,7 @@ from sqlalchemy import Select
 from sqlalchemy.orm import Session
 
 TURN_NS: Final = 5 * 10**6
-"""After so long a turn ends with the row that it is at."""
+"""So long after its rows are read a turn ends with the row that it is at."""
 
 Row = TypeVar("Row")
 
@@ -22,16 +24,16 @@ class Turn:
         """``rows_max`` bounds what is read at once, however little it would cost."""
         self._clock = clock
         self._rows_max = rows_max
-        self._began_ns = clock()
         self.is_whole = True
         """Whether all rows were given out."""
 
     def rows(self, session: Session, query: Select[Row]) -> Iterator[Row]:
         """Yield what ``query`` finds, at least one row, until the turn is over."""
         found = session.scalars(query.limit(self._rows_max)).all()
+        began_ns = self._clock()
         for count, row in enumerate(found, 1):
             yield row
-            is_over = self._clock() - self._began_ns >= TURN_NS
+            is_over = self._clock() - began_ns >= TURN_NS
             if is_over and count < len(found):
                 self.is_whole = False
                 return

@@ -21,6 +21,7 @@ from merchants.records.refunds import Refund, RefundKey, RefundState, RefundWith
 from merchants.records.states import CONVERSION_EDGES, ConversionState, moved
 from merchants.records.tables import Conversion, Invoice, Order, Store
 from merchants.sales.pots import Pots, new_conversion
+from merchants.sales.refund_parts import split
 from settlement.orders.catalog import Catalog, Market
 from settlement.protocol.evidence import SignedOrder, SignedWithdrawal, encode
 
@@ -160,6 +161,8 @@ def adopt_withdrawal(session: Session, signed: SignedWithdrawal) -> RefundWithdr
         .order_by((Refund.receiver == signed.to).desc(), Refund.created_ns, Refund.id)
         .limit(1)
     )
+    if refund is None and key is not None:
+        refund = _claimed_part(session, key.store_id, signed)
     if refund is None:
         return None
     refund.receiver = signed.to
@@ -180,3 +183,23 @@ def adopt_withdrawal(session: Session, signed: SignedWithdrawal) -> RefundWithdr
     session.add(row)
     session.flush()
     return row
+
+
+def _claimed_part(session: Session, store_id: str, signed: SignedWithdrawal) -> Refund | None:
+    """Return the part of a refund that a refund account has paid: who claimed it did so after the
+    copy. Whichever it was of, so much less is given back in all."""
+    whole = session.scalar(
+        select(Refund)
+        .where(
+            Refund.store_id == store_id,
+            Refund.state == RefundState.AWAITING_PAYMENT,
+            Refund.token == signed.token,
+            Refund.pips > signed.amount,
+            Refund.receiver == b"",
+        )
+        .order_by(Refund.created_ns, Refund.id)
+        .limit(1)
+    )
+    if whole is None:
+        return None
+    return split(session, whole, signed.amount, "rfd_" + signed.digest[:16].hex())

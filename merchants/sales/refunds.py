@@ -40,6 +40,7 @@ from merchants.sales.refund_amounts import (
     count_returned,
     refunded_pips,
 )
+from merchants.sales.refund_parts import PARTS_MAX, split, why_no_part
 from merchants.stores.keyring import SECRET_SIZE, Keyring
 from merchants.webhooks import events
 from merchants.webhooks.event_types import EventType
@@ -83,6 +84,8 @@ class Claim(NamedTuple):
     document: RefundDocument
     shop: str
     is_open: bool
+    parts: tuple[RefundDocument, ...]
+    """Those that were claimed alone, the oldest first."""
 
 
 class Refunds:
@@ -352,8 +355,12 @@ class Refunds:
             refund = session.get(Refund, refund_id)
             if refund is None:
                 return None
-            document = refund_document(self._exchange.catalog, refund)
-            return Claim(document, refund.invoice.store.name, is_claimable(refund))
+            own = select(Refund).where(Refund.part_of == refund_id)
+            rows = session.scalars(own.order_by(Refund.created_ns, Refund.id).limit(PARTS_MAX))
+            document, *parts = (
+                refund_document(self._exchange.catalog, row) for row in (refund, *rows)
+            )
+            return Claim(document, refund.invoice.store.name, is_claimable(refund), tuple(parts))
 
     def claim(self, refund_id: str, key: str, address: str) -> RefundDocument | Rejection:
         """Take the address that a refund goes to; the same again is the same claim.
@@ -376,6 +383,36 @@ class Refunds:
                     return _closed(refund, why or f"it is {refund.state}")
                 self._take_claim(session, refund, receiver)
             return refund_document(self._exchange.catalog, refund)
+
+    def claim_part(
+        self, refund_id: str, key: str, address: str, pips: int
+    ) -> RefundDocument | Rejection:
+        """Take the address that ``pips`` of a refund go to, and leave the rest to be claimed. Asked
+        twice it is two parts.
+
+        Rejects as ``claim``, as ``why_no_part``, and INVOICE_CLOSED where it is claimed as a whole.
+        """
+        if not self.is_claimant(refund_id, key):
+            return Rejection(Outcome.NOT_FOUND, {"refund": refund_id})
+        with transaction(self._database) as session:
+            refund = session.get(Refund, refund_id)
+            if refund is None:
+                return Rejection(Outcome.NOT_FOUND, {"refund": refund_id})
+            receiver = self.receiver(session, address)
+            if isinstance(receiver, Rejection):
+                return receiver
+            if refund.receiver or not is_claimable(refund):
+                why = "it is claimed as a whole already" if refund.receiver else ""
+                return _closed(refund, why or f"it is {refund.state}")
+            token = self._exchange.catalog.token_by_address(refund.token)
+            assert token is not None, "a listed token is never delisted"
+            least = max(1, self._exchange.least_withdrawal(token))
+            refused = why_no_part(session, refund, token, pips, least)
+            if refused is not None:
+                return refused
+            part = split(session, refund, pips, "rfd_" + self._entropy(16).hex())
+            self._take_claim(session, part, receiver)
+            return refund_document(self._exchange.catalog, part)
 
     def receiver(self, session: Session, text: str) -> bytes | Rejection:
         """Return an address that can be paid; BAD_RECEIVER for one where money would be lost, or

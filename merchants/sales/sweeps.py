@@ -1,5 +1,6 @@
 """What lies at invoices' addresses, is it worth the gas, and when is it swept into the vault?"""
 
+from collections.abc import Mapping
 from typing import Final
 
 from sqlalchemy import select
@@ -56,20 +57,31 @@ class Sweeps:
         if places:
             self._settlement.enqueue_sweeps(places)
 
-    def look_again(self, invoice: Invoice) -> None:
-        """Sweep whatever lies at the address of an invoice that is watched no more, seen or not, of
-        all tokens that could count; where nothing lies the contract refuses, and nothing is sent.
-        Its transfers are reported again until the next start."""
-        self._settlement.deposit_address(invoice.wallet, invoice.ref)
+    def tokens_at(self, invoice: Invoice) -> list[bytes]:
+        """Return the tokens that may lie at the address of an old invoice and could count."""
         catalog = self._exchange.catalog
         sold = [
             token.address
             for token in catalog.tokens
             if catalog.market_of_pair(token.address, invoice.settle) is not None
         ]
-        tokens = [invoice.settle, *sold[:TOKENS_MAX]]
-        places = [SweepPlace(invoice.wallet, invoice.ref, token) for token in tokens]
-        self._settlement.enqueue_sweeps(places)
+        return [invoice.settle, *sold[:TOKENS_MAX]]
+
+    def fetch(self, invoice: Invoice, lying: Mapping[bytes, int]) -> None:
+        """Sweep what is worth the gas of the raw units that lie at the address of an invoice that
+        is watched no more. Its transfers are reported again until the next start."""
+        self._settlement.deposit_address(invoice.wallet, invoice.ref)
+        listed_by = self._exchange.catalog.token_by_address
+        tokens = {token: listed_by(token) for token in lying}
+        pips = {
+            address: token.pips_of(lying[address]) for address, token in tokens.items() if token
+        }
+        places = [
+            SweepPlace(invoice.wallet, invoice.ref, token)
+            for token in self._worth_sweeping(invoice, pips)
+        ]
+        if places:
+            self._settlement.enqueue_sweeps(places)
 
     def plan(self, invoice: Invoice, lying: dict[bytes, int], now_ns: int) -> None:
         """Say when to sweep next. An open invoice waits for the rest of its payment: one sweep
@@ -80,7 +92,7 @@ class Sweeps:
         elif invoice.sweep_at_ns is None:
             invoice.sweep_at_ns = now_ns
 
-    def _worth_sweeping(self, invoice: Invoice, lying: dict[bytes, int]) -> list[bytes]:
+    def _worth_sweeping(self, invoice: Invoice, lying: Mapping[bytes, int]) -> list[bytes]:
         """Return the tokens at the invoice's address that are worth the gas. Dust waits there: it
         is swept with whatever comes on top of it."""
         completes = invoice.state is InvoiceState.PROCESSING

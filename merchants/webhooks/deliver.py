@@ -20,7 +20,7 @@ from sqlalchemy.orm import Session, lazyload
 from engine.types import PPM
 from merchants.records.database import transaction
 from merchants.records.endpoints import DELIVERY_WAITS, Delivery, Endpoint
-from merchants.records.queues import ENDPOINTS_TO_TELL
+from merchants.records.queues import ENDPOINTS_TO_TELL, LONGEST_DUE
 from merchants.records.states import DELIVERY_EDGES, DeliveryState, moved
 from merchants.webhooks.egress import Answer, Egress
 from merchants.webhooks.formats import FORMATS, Message
@@ -237,25 +237,23 @@ class Deliveries:
     def _first_of(self, session: Session, endpoint_id: str, limit: int) -> list[Delivery]:
         """Return deliveries to an endpoint that are due, ``limit`` at most, the longest due first;
         of each subject that has none in the air there the earliest."""
-        mine, now_ns = (DELIVERY_WAITS, Delivery.endpoint_id == endpoint_id), self._clock()
-        is_due = Delivery.next_attempt_ns <= now_ns
-        # A sum, which no index has: SQLite would go through all that waits for one subject's.
-        of_subject = (*mine, Delivery.next_attempt_ns + 0 <= now_ns)
-        chosen: list[Delivery] = []
+        mine = {"endpoint_id": endpoint_id, "now_ns": self._clock()}
+        chosen: list[int] = []
         flights = self._in_flight.values()
         taken = {flight.subject_id for flight in flights if flight.endpoint_id == endpoint_id}
         while len(chosen) < limit:
-            others = select(Delivery.subject_id).where(*mine, is_due)
             # Some more than there is room for: an invoice often has several that wait.
-            longest = others.where(Delivery.subject_id.not_in(taken)).limit(2 * limit)
-            found = session.scalars(longest.order_by(Delivery.next_attempt_ns)).all()
-            if not found:
+            bounds = {"taken": sorted(taken), "rows_max": 2 * limit}
+            found = session.execute(LONGEST_DUE, mine | bounds)
+            firsts = dict(tuple(row) for row in found)
+            if not firsts:
                 break
-            for subject_id in list(dict.fromkeys(found))[: limit - len(chosen)]:
+            for subject_id, first in list(firsts.items())[: limit - len(chosen)]:
                 taken.add(subject_id)
-                earliest = select(Delivery).where(*of_subject, Delivery.subject_id == subject_id)
-                chosen += session.scalars(earliest.order_by(Delivery.id).limit(1)).all()
-        return chosen
+                chosen.append(first)
+        rows = session.scalars(select(Delivery).where(Delivery.id.in_(chosen))) if chosen else ()
+        by_id = {row.id: row for row in rows}
+        return [by_id[delivery_id] for delivery_id in chosen]
 
     def _give_up_old(self) -> None:
         """Give up what is too old, whether its turn has come or not: an endpoint that answers

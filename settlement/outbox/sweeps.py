@@ -41,6 +41,10 @@ begins, and what any transaction costs."""
 PLACE_GAS: Final = 2_500
 """What the calldata of a place costs, and the loop around it."""
 
+WORD: Final = 32
+BALANCE_GAS: Final = 200_000
+"""What a token may use to say how much lies at an address."""
+
 SPARE_PARTS: Final = 4
 """A transaction may use a fourth more than the same call took when it was tried."""
 
@@ -80,6 +84,21 @@ class Sweeps:
             if due:
                 rows = [place._asdict() | {"asked_ns": asked_ns} for place in due]
                 db.execute(sweeps.insert(), rows)
+
+    def lying(self, address: bytes, tokens: Sequence[bytes]) -> dict[bytes, int]:
+        """Return the raw units of each token at an address, of those of which any lie there; a
+        token that does not say has none. Raises ``ChainUnavailableError``."""
+        block = self._chain.head().number
+        calldata = encode_call("balanceOf", address, contract="TestToken")
+        found = ((token, self._balance(token, calldata, block)) for token in tokens)
+        return {token: raw for token, raw in found if raw}
+
+    def _balance(self, token: bytes, calldata: bytes, block: int) -> int:
+        try:
+            answer = self._chain.call(token, calldata, block, self._operator, BALANCE_GAS)
+        except CallRevertedError:
+            return 0
+        return int.from_bytes(answer, "big") if len(answer) == WORD else 0
 
     def gather(self, newest: int, gas_max: int, age_ns: int) -> bool:
         """Seal what goes together now; return whether anything was sealed.

@@ -37,7 +37,10 @@ ACKNOWLEDGEMENTS_TYPE: Final = "Acknowledgements(bytes32 root)"
 LOGIN_TYPE: Final = "Login(address account,uint64 issuedAt)"
 
 SECP256K1_HALF_ORDER: Final = 0x7FFFFFFFFFFFFFFFFFFFFFFFFFFFFFFF5D576E7357A4501DDFE92F46681B20A0
+_HALF_ORDER: Final = SECP256K1_HALF_ORDER.to_bytes(32, "big")
 SIGNATURE_SIZE: Final = 65
+COMPACT_SIZE: Final = 65
+"""The same without the 27 in front of the parity."""
 
 
 def keccak256(message: bytes) -> bytes:
@@ -215,7 +218,12 @@ def login_digest(domain: Domain, account: bytes, issued_at: int) -> bytes:
 
 def address_of(public_key: coincurve.PublicKey) -> bytes:
     """Return the 20-byte address of a public key."""
-    return keccak256(public_key.format(compressed=False)[1:])[12:]
+    return address_of_point(public_key.format(compressed=False)[1:])
+
+
+def address_of_point(point: bytes) -> bytes:
+    """Return the 20-byte address of a public key, given as its two coordinates (64 bytes)."""
+    return keccak256(point)[12:]
 
 
 def address_of_secret(secret: bytes) -> bytes:
@@ -234,16 +242,24 @@ def sign_with(digest: bytes, key: coincurve.PrivateKey) -> bytes:
     return signature[:64] + bytes([signature[64] + 27])
 
 
-def recover(digest: bytes, signature: bytes) -> bytes | None:
-    """Return the address that signed ``digest``; None for any form the contract would refuse.
+def compact_of(signature: bytes) -> bytes | None:
+    """Return ``signature`` as libsecp256k1 reads it; None for a form the contract would refuse.
 
-    Refused: a length other than 65, v other than 27 or 28, high s (EIP-2), no such point.
+    Refused: a length other than 65, v other than 27 or 28, high s (EIP-2).
     """
     if len(signature) != SIGNATURE_SIZE or signature[64] not in (27, 28):
         return None
-    if int.from_bytes(signature[32:64], "big") > SECP256K1_HALF_ORDER:
+    if signature[32:64] > _HALF_ORDER:
         return None
-    compact = signature[:64] + bytes([signature[64] - 27])
+    return signature[:64] + (b"\1" if signature[64] == 28 else b"\0")
+
+
+def recover(digest: bytes, signature: bytes) -> bytes | None:
+    """Return the address that signed ``digest``; None for any form the contract would refuse, and
+    where there is no such point."""
+    compact = compact_of(signature)
+    if compact is None:
+        return None
     try:
         key = coincurve.PublicKey.from_signature_and_message(compact, digest, hasher=None)
     except ValueError:  # coincurve raises plain ValueError for r, s off the curve or zero.

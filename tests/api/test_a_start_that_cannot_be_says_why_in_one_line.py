@@ -3,8 +3,6 @@
 import asyncio
 import errno
 import socket
-import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -17,8 +15,7 @@ from gateway.cli import main as cli
 from gateway.http.listening import CannotListenError, bound, listen
 from gateway.http.server import HttpServer
 from settlement.chain.dev.devchain import DevChainError
-
-ROOT = Path(__file__).parents[2]
+from tests.processes import Tillbook
 
 
 def test_found_a_port_that_is_taken_ended_in_an_assertion() -> None:
@@ -92,16 +89,9 @@ def test_what_is_left_of_old_connections_keeps_no_start_out() -> None:
 
 def tillbook(*arguments: str) -> tuple[int, str]:
     """Run the command in a process of its own; return exit code and all that it said."""
-    ran = subprocess.run(
-        [sys.executable, "-c", "from gateway.cli.main import main; main()", *arguments],
-        cwd=ROOT,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        timeout=60,
-        check=False,
-    )
-    return ran.returncode, ran.stdout
+    process = Tillbook(*arguments)
+    said, _ = process.communicate(timeout=60)
+    return process.wait(), said
 
 
 def test_found_a_port_that_is_taken_was_told_after_half_a_minute(tmp_path: Path) -> None:

@@ -13,11 +13,11 @@ from engine.log_entries import Committed
 from engine.types import Side
 from gateway.api.v1.orders import PlaceOrder, checked_order
 from gateway.api.v1.rows import book_row
-from gateway.trading.order_entry import recovered_order
 from gateway.views.channels import Channels
 from gateway.views.market_data import MarketData
 from gateway.views.user_orders import UserStream
 from settlement.orders.catalog import Catalog
+from settlement.protocol.signers import recovered_order
 from tests.api.fixtures import DOMAIN, Venue
 from tests.asked import BY_TEST
 

@@ -8,8 +8,8 @@ import msgspec
 from engine.commands import Kind, command
 from engine.types import OrderFlag, Side
 from gateway.api.v1.orders import PlaceOrder, checked_order
-from gateway.trading.order_entry import recovered_order
 from settlement.protocol.evidence import decode
+from settlement.protocol.signers import recovered_order
 from tests.api.fixtures import DOMAIN, Served, Venue, ask, hear, served
 
 DECREMENT = int(OrderFlag.SELF_DECREMENT)

@@ -7,7 +7,7 @@ from engine.commands import Kind, command, set_terms
 from engine.types import OrderFlag, Outcome, Phase, Side
 from gateway.api.v1.orders import PlaceOrder, checked_order, placed
 from gateway.api.v1.schemas import Placed
-from gateway.trading.order_entry import recovered_order
+from settlement.protocol.signers import recovered_order
 from tests.api.fixtures import DOMAIN, LOT_PIPS, TAKER_FEE, Venue, Wallet
 
 FOREVER_NS = 2**62

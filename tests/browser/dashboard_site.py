@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 import uvicorn
 from eth_account import Account
 from eth_account.messages import encode_defunct
-from playwright.async_api import Page
+from playwright.async_api import Page, expect
 from starlette.testclient import TestClient
 
 from gateway.api.v1.people import people_router
@@ -172,3 +172,12 @@ async def agree(page: Page, code: str = "") -> None:
     if code:
         await page.locator("#confirm-code input").fill(code)
     await page.locator('#confirm button[value="yes"]').click()
+
+
+async def add_passkey(page: Page) -> None:
+    """Add a passkey to the account of who is signed in."""
+    await visit(page, "account")
+    await page.get_by_label("Name of this device").fill("laptop")
+    await page.get_by_role("button", name="Add a passkey").click()
+    await agree(page)
+    await expect(page.locator("#told")).to_have_text("The passkey is added.")

@@ -16,7 +16,7 @@ from eth_account.messages import encode_typed_data
 from playwright.async_api import Browser, Page, async_playwright, expect
 
 from gateway.api.v1.orders import PlaceOrder, checked_order
-from gateway.trading.order_entry import recovered_order
+from settlement.protocol.signers import recovered_order
 from tests.api.fixtures import DOMAIN, Served, Venue, Wallet, served
 
 CHROMIUM = shutil.which("chromium")

@@ -6,9 +6,8 @@ from urllib.parse import parse_qs, urlencode
 
 from playwright.async_api import Page, expect
 
-from tests.browser.dashboard_site import Shop, agree, authenticator, enter, told
+from tests.browser.dashboard_site import Shop, add_passkey, agree, authenticator, enter, told
 from tests.browser.fixtures import keep, need_chromium, sideways
-from tests.browser.test_dashboard import add_passkey
 from tests.browser.test_market_page import CONTRAST, faults
 
 need_chromium()

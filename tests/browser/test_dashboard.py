@@ -14,6 +14,7 @@ from gateway.pages.assets import PAGES
 from settlement.protocol.eip712 import address_of_secret
 from tests.browser.dashboard_site import (
     Shop,
+    add_passkey,
     agree,
     authenticator,
     enter,
@@ -35,6 +36,8 @@ SECTIONS = (
     "exceptions",
     "conversions",
     "refunds",
+    "points",
+    "settings",
     "rules",
     "payouts",
     "grants",
@@ -45,14 +48,6 @@ SECTIONS = (
     "log",
     "account",
 )
-
-
-async def add_passkey(page: Page) -> None:
-    await visit(page, "account")
-    await page.get_by_label("Name of this device").fill("laptop")
-    await page.get_by_role("button", name="Add a passkey").click()
-    await agree(page)
-    await expect(page.locator("#told")).to_have_text("The passkey is added.")
 
 
 async def ask_payout(page: Page) -> None:

@@ -219,3 +219,11 @@ def test_what_cannot_be_tried_together_goes_one_by_one(venue: Venue, clock: Cloc
     settle(venue, clock)
     assert credited(venue) == 3
     assert len(sweeps(venue, ActionState.FINAL)) == 3
+
+
+def test_the_chain_says_what_lies_at_an_address(venue: Venue, clock: Clock):
+    pay(venue, 0, raw=7)
+    address = venue.settler.deposit_address(BOB.address, ref_of(0))
+    no_token = CAROL.address
+    assert venue.settler.lying(address, [venue.token, no_token]) == {venue.token: 7}
+    assert venue.settler.lying(CAROL.address, [no_token]) == {}

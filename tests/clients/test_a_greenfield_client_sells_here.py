@@ -12,7 +12,7 @@ import pytest
 from merchants.records.refunds import RefundVariant
 from settlement.contracts import build_artifacts
 from tests.merchants.fixtures import DOLLAR, MERCHANT, USD, World
-from tests.merchants.refunding import CUSTOMER_WALLET, chain_pays, opened, pay, wallet_signs
+from tests.merchants.refunding import CUSTOMER_WALLET, chain_pays, opened, paid, pay, wallet_signs
 from tests.merchants.site import served, site
 
 MODULES = build_artifacts.HERE / "node_modules"
@@ -113,7 +113,7 @@ def test_it_sells_is_paid_and_gives_back(world, store, client):
     payout = client(
         "PullPaymentsPublicService", "pullPaymentsCreatePayout", **name, requestBody=claim
     )
-    assert payout["state"] == "AwaitingApproval"
+    assert (payout["state"], payout["amount"]) == ("AwaitingApproval", "50")
     approved = client(
         "PullPaymentsManagementService",
         "pullPaymentsApprovePayout",
@@ -128,6 +128,32 @@ def test_it_sells_is_paid_and_gives_back(world, store, client):
     chain_pays(world)
     (paid,) = client("PullPaymentsPublicService", "pullPaymentsGetPayouts", **name)
     assert paid["state"] == "Completed"
+
+
+def test_it_claims_a_pull_payment_in_parts(world, store, client):
+    s = store.store_id
+    refund = opened(world, store, paid(world, store, "50", token="USD"))
+    (pull,) = client("PullPaymentsManagementService", "pullPaymentsGetPullPayments", storeId=s)
+    name = {"pullPaymentId": pull["id"]}
+    claim = {"destination": CUSTOMER_WALLET, "paymentMethod": "USD-CHAIN"}
+    part, rest = (
+        client(
+            "PullPaymentsPublicService",
+            "pullPaymentsCreatePayout",
+            **name,
+            requestBody=claim | {"amount": amount},
+        )
+        for amount in ("20", "30")
+    )
+    assert (part["amount"], rest["amount"]) == ("20", "30")
+    assert {part["pullPaymentId"], rest["pullPaymentId"]} == {pull["id"]}
+    client("PullPaymentsManagementService", "pullPaymentsCancelPayout", **managed(s, part))
+    (left,) = client("PullPaymentsPublicService", "pullPaymentsGetPayouts", **name)
+    assert (left["id"], left["state"]) == (refund.id, "AwaitingPayment")
+
+
+def managed(store_id, payout):
+    return {"storeId": store_id, "payoutId": payout["id"]}
 
 
 def test_it_understands_every_refusal(store, client):

@@ -62,7 +62,9 @@ from settlement.protocol.evidence import (
 )
 from tests.at_once import AtOnce
 from tests.journal.fixtures import MemoryStorage
+from tests.merchants.lying import lying_in
 from tests.merchants.reorganising import swept_away
+from tests.statements import knowing_statements
 
 NS = 10**9
 LIMITS = Limits(tokens=4, markets=4, accounts=64, orders=4096)
@@ -85,6 +87,8 @@ VAULT = b"\xdd" * 20
 CONFIRMATIONS = 3
 
 
+JUDGE = HttpEgress(loopback_allowed=True)
+"""Who says where webhooks may go; making one reads all certificates of this machine."""
 TRADES_MAX = 2**40
 """More trades than there will be."""
 
@@ -122,8 +126,7 @@ class World:
     ):
         self.directory = directory
         lay_out(database_of(directory))
-        self._kept = None  # Where the database is, and what it was opened by first.
-        self.hears = ()
+        self._opened = None  # What the last life had opened.
         self.machine = machine
         self.prices = prices
         self.least_pips = least_pips
@@ -139,6 +142,7 @@ class World:
         self.newest_block = 0
         self.transfers = []  # what the chain's logs say
         self.sweeps_wanted = {}
+        self.is_chain_away = False
         self.swept = Counter()
         self.sweeps = []  # (transfer away, account, ref, pips): what the chain carried out
         self.lost = set()  # Transactions that a reorganisation has taken away.
@@ -186,22 +190,11 @@ class World:
                 self.journaled.add(evidence.tx_hash)
 
     def opened_database(self):
-        """Return the database as a life finds it: opened by the product, its connections new.
-
-        What SQLAlchemy has compiled of our statements is the only thing that is kept from the life
-        before: it depends on nothing but the statements, and was half of what a life cost.
-        """
-        place = database_of(self.directory)
-        opened = open_database(place)
-        if self._kept is None or self._kept[0] != place:
-            self._kept = place, opened
-            return opened
-        opened.dispose()
-        kept = self._kept[1]
-        kept.dispose()
-        for name, hear in self.hears:
-            event.remove(kept, name, hear)
-        return kept
+        """Return the database as a life finds it: opened by the product, its connections new."""
+        if self._opened is not None:
+            self._opened.dispose()
+        self._opened = knowing_statements(open_database(database_of(self.directory)))
+        return self._opened
 
     def restart(self):
         """Begin a new life on what survives."""
@@ -266,12 +259,8 @@ class Venue:
             self.keys.granted(grant)
         self.database = world.opened_database()
         self._wrote = set()
-        world.hears = (
-            ("before_cursor_execute", self._before_statement),
-            ("commit", self._before_commit),
-        )
-        for name, hear in world.hears:
-            event.listen(self.database, name, hear)
+        event.listen(self.database, "before_cursor_execute", self._before_statement)
+        event.listen(self.database, "commit", self._before_commit)
         self.merchants = Merchants(
             database=self.database,
             exchange=self.exchange,
@@ -424,6 +413,9 @@ class Venue:
         for place in places:
             self._want_sweep(*place)
 
+    def lying(self, address, tokens):
+        return lying_in(self.world, self.catalog, address, tokens)
+
     def _want_sweep(self, account, ref, token):
         self.world.cross()
         self.world.sweeps_wanted[account, ref, token] = self.deposit_address(account, ref)
@@ -492,7 +484,7 @@ class Venue:
     # -- Egress ------------------------------------------------------------------------------
 
     def rejection(self, url):
-        return HttpEgress(loopback_allowed=True).rejection(url)
+        return JUDGE.rejection(url)
 
     async def post(self, url, headers, body):
         self.world.cross()

@@ -10,6 +10,7 @@ from gateway.api.v1.people import people_router
 from gateway.api.v1.people_access import Gate, Work
 from gateway.api.v1.shops import merchants_router
 from gateway.http.clients import Clients
+from gateway.http.mounting import mount
 from gateway.http.problems import answer_of
 from gateway.trading.budgets import SHOP_BUDGETS, Budgets, RateLimits, ShopLimits
 from gateway.trading.rejection import Rejection
@@ -50,8 +51,8 @@ def people_site(world, url=URL, budgets=PLENTY):
     """Return an app with the routes of people and of shops."""
     app = FastAPI()
     gate = gate_of(world, url, budgets)
-    app.include_router(people_router(gate))
-    app.include_router(merchants_router(world.venue.merchants, DOMAIN, OPERATOR_TOKEN, url, gate))
+    mount(app, people_router(gate))
+    mount(app, merchants_router(world.venue.merchants, DOMAIN, OPERATOR_TOKEN, url, gate))
 
     @app.exception_handler(Rejection)
     async def refuse(_request, rejected):

@@ -48,6 +48,12 @@ def claimed(world, refund, address=CUSTOMER_WALLET):
     return refunds.claim(refund.id, refunds.claim_key(refund.id), address)
 
 
+def part_claimed(world, refund, pips, address=CUSTOMER_WALLET):
+    """Let the customer claim a part by his link."""
+    refunds = world.venue.merchants.refunding.refunds
+    return refunds.claim_part(refund.id, refunds.claim_key(refund.id), address, pips)
+
+
 def wallet_signs(world, store, refund, secret=MERCHANT_SECRET):
     """Let the store's wallet sign what pays a refund; return what it is told, or why not."""
     payouts = world.venue.merchants.refunding.payouts

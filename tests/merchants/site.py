@@ -10,6 +10,7 @@ from fastapi import FastAPI
 from gateway.api.greenfield.mount import greenfield_router
 from gateway.api.v1.shops import merchants_router
 from gateway.http.clients import Clients
+from gateway.http.mounting import mount
 from gateway.http.problems import answer_of
 from gateway.pages.checkout import checkout_router, new_prices_of
 from gateway.pages.checkout_looks import StreamBounds
@@ -37,9 +38,8 @@ def site(
 ):
     """Return an app with the merchants' routes alone; its pages are drawn anew for each look."""
     app, limits = FastAPI(), ShopLimits(budgets)
-    app.include_router(
-        merchants_router(venue.merchants, DOMAIN, OPERATOR_TOKEN, public_url, limits=limits)
-    )
+    shops = merchants_router(venue.merchants, DOMAIN, OPERATOR_TOKEN, public_url, limits=limits)
+    mount(app, shops)
     facts = PageFacts(
         "Tillbook devnet",
         sandbox=sandbox,
@@ -57,7 +57,7 @@ def site(
         fresh_seconds=fresh_seconds,
     )
     app.include_router(checkout)
-    app.include_router(greenfield_router(venue.merchants, "http://shop.test", limits=limits))
+    mount(app, greenfield_router(venue.merchants, "http://shop.test", limits=limits))
     app.include_router(pos_router(venue.merchants, pages, Clients(), budgets=presses))
     app.include_router(claim_router(venue.merchants.refunding.refunds, "Tillbook devnet"))
 

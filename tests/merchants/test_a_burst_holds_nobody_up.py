@@ -5,8 +5,12 @@ from contextlib import closing
 from itertools import pairwise
 from sqlite3 import connect
 
-from merchants.records.turns import TURN_NS
-from merchants.service import STEP_NS
+from sqlalchemy import event, select
+
+from merchants.records.database import transaction
+from merchants.records.tables import Invoice
+from merchants.records.turns import TURN_NS, Turn
+from merchants.service import STEP_NS, TURN_ROWS
 from tests.merchants.fixtures import World
 from tests.merchants.test_sale_from_invoice_to_final import paid
 
@@ -22,8 +26,11 @@ class Slow(World):
     cost_ns = 0
 
     def clock(self):
-        self.now_ns += self.cost_ns
+        self.pass_ns(self.cost_ns)
         return self.now_ns
+
+    def pass_ns(self, nanoseconds):
+        self.now_ns += nanoseconds
 
 
 def expired(world):
@@ -87,3 +94,19 @@ def test_found_finals_were_told_a_turn_a_step_however_many_there_were(tmp_path):
         venue.merchants.reader.invoice(invoice.id).conversions[0].status for invoice in invoices
     ]
     assert TURN_NS // COST_NS + 1 < sales.count("final") <= STEP_NS // COST_NS, "several turns"
+
+
+def test_found_a_busy_machine_read_sixteen_rows_to_move_one_on(tmp_path):
+    """To read them took the turn's five milliseconds: two hundred sweeps were asked for one by
+    one, each after the reading of sixteen with all that came for them."""
+    world = Slow(tmp_path)
+    venue = world.venue
+    store = venue.approved_store(webhook_url="")
+    for _ in range(TURN_ROWS):
+        venue.invoice(store, token="USD")
+    event.listen(venue.database, "after_cursor_execute", lambda *_: world.pass_ns(TURN_NS))
+    turn = Turn(world.clock, TURN_ROWS)
+    with transaction(venue.database) as session:
+        moved_on = list(turn.rows(session, select(Invoice)))
+    assert len(moved_on) == TURN_ROWS
+    assert not turn.is_whole, "there may be more"

@@ -33,6 +33,7 @@ from tests.merchants.refunding import (
     claimed,
     look,
     opened,
+    part_claimed,
     pay,
     wallet_signs,
     withdrawals,
@@ -284,6 +285,29 @@ def test_a_refund_account_pays_once_what_it_paid_after_the_copy(files, is_claime
     again = look(files.world, store, refund)
     assert (again.status, again.payer) == ("completed", "key")
     assert len(withdrawals(files.world)) == 1
+
+
+def test_a_part_that_was_claimed_and_paid_after_the_copy_is_not_there_to_claim_again(files):
+    store = files.venue.approved_store()
+    funded(files, store)
+    invoice = files.venue.invoice(store, amount="12.34", token="USD")
+    refund = opened(files.world, store, pay(files.world, invoice))
+    older = files.copy()
+    part_claimed(files.world, refund, 4 * DOLLAR)
+    files.venue.tick()
+    files.venue.tick()
+    chain_pays(files.world)
+    set_back(files, older)
+    left = look(files.world, store, refund)
+    assert (left.amount, left.opened, left.receiver) == ("8.34", "12.34", None)
+    claimed(files.world, refund)
+    for _ in range(3):
+        files.venue.tick()
+        chain_pays(files.world)
+    assert sorted(one.amount for one in withdrawals(files.world)) == [
+        4 * DOLLAR,
+        834 * DOLLAR // 100,
+    ]
 
 
 def test_a_wallet_is_not_asked_again_for_what_it_paid_after_the_copy(files):

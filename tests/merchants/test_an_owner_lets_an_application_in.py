@@ -10,6 +10,7 @@ from fastapi import FastAPI
 from starlette.testclient import TestClient
 
 from gateway.api.greenfield.mount import greenfield_router
+from gateway.http.mounting import mount
 from gateway.http.problems import answer_of
 from gateway.pages.authorize import authorize_router
 from gateway.trading.rejection import Rejection
@@ -43,7 +44,7 @@ def world(tmp_path):
 def app(world):
     made = people_site(world)
     made.include_router(authorize_router(sandbox=False))
-    made.include_router(greenfield_router(world.venue.merchants, URL))
+    mount(made, greenfield_router(world.venue.merchants, URL))
     return made
 
 

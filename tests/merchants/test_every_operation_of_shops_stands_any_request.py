@@ -11,6 +11,7 @@ from starlette.testclient import TestClient
 
 from gateway.api.v1.openapi import schema_of
 from gateway.api.v1.shops import merchants_router
+from gateway.http.mounting import mount
 from tests.any_request import PLENTY, drawn, held
 from tests.api.fixtures import Venue
 from tests.merchants.fixtures import DOMAIN, World
@@ -57,7 +58,7 @@ def document() -> dict[str, Any]:
     """Return the document of the routes alone: nobody stands behind them."""
     app = FastAPI()
     nobody: Any = None
-    app.include_router(merchants_router(nobody, DOMAIN, OPERATOR_TOKEN, "http://shop.test"))
+    mount(app, merchants_router(nobody, DOMAIN, OPERATOR_TOKEN, "http://shop.test"))
     return schema_of(app)
 
 

@@ -269,9 +269,9 @@ def test_a_refund_is_a_pull_payment_and_its_claim_a_payout(world, store, ask):
     assert stranger("GET", public[:-1] + "_", 404)["code"] == "pull-payment-not-found"
     wrong = stranger("POST", f"{public}/payouts", 422, json={"destination": "bc1qq"})
     assert wrong[0]["path"] == "destination"
-    part = {"destination": CUSTOMER_WALLET, "amount": "0.01"}
-    assert stranger("POST", f"{public}/payouts", 422, json=part)[0]["path"] == "amount"
-    payout = stranger("POST", f"{public}/payouts", json=part | {"amount": "0.025"})
+    more = {"destination": CUSTOMER_WALLET, "amount": "0.026"}
+    assert stranger("POST", f"{public}/payouts", 422, json=more)[0]["path"] == "amount"
+    payout = stranger("POST", f"{public}/payouts", json=more | {"amount": "0.025"})
     assert (payout["state"], payout["destination"]) == ("AwaitingPayment", CUSTOMER_WALLET)
     assert ask("GET", f"{place}/payouts") == [payout]
     assert stranger("GET", f"{public}/payouts/{payout['id']}") == payout
@@ -282,6 +282,32 @@ def test_a_refund_is_a_pull_payment_and_its_claim_a_payout(world, store, ask):
     assert ask("GET", f"{place}/payouts/{payout['id']}")["state"] == "InProgress"
     again = ask("DELETE", f"{place}/payouts/{payout['id']}", 409)
     assert again["code"] == "invalid-state"
+
+
+def test_a_pull_payment_is_claimed_in_parts(world, store, ask):
+    name = sale(world, ask, store)
+    place = f"/stores/{store.store_id}"
+    body = {"refundVariant": "RateThen", "payoutMethodId": "TOKEN-CHAIN"}
+    pull = ask("POST", f"{place}/invoices/{name}/refund", json=body)
+    payouts = f"/pull-payments/{pull['id']}/payouts"
+    wanted = {"destination": CUSTOMER_WALLET, "payoutMethodId": "TOKEN-CHAIN"}
+    first = ask("POST", payouts, json=wanted | {"amount": "0.01"})
+    assert (first["amount"], first["pullPaymentId"]) == ("0.01", pull["id"])
+    assert ask("POST", payouts, 422, json=wanted | {"amount": 0.02})[0]["path"] == "amount"
+    second = ask("POST", payouts, json=wanted | {"amount": 0.005})
+    rest = ask("POST", payouts, json=wanted)
+    assert (rest["amount"], rest["pullPaymentId"]) == ("0.01", pull["id"])
+    assert ask("POST", payouts, json=wanted) == rest, "the same again is the same claim"
+    assert ask("POST", payouts, 409, json=wanted | {"amount": "0.002"})["code"] == "invalid-state"
+    found = ask("GET", payouts)
+    assert sorted(one["id"] for one in found) == sorted(one["id"] for one in (first, second, rest))
+    for one in found:
+        assert ask("GET", f"{payouts}/{one['id']}") == one
+    assert ask("GET", f"{place}/pull-payments") == [pull], "one, and of the same amount"
+    assert len(ask("GET", f"{place}/payouts")) == 3
+    assert ask("DELETE", f"{place}/payouts/{second['id']}") == {}
+    assert len(ask("GET", payouts)) == 2
+    assert len(ask("GET", f"{payouts}?includeCancelled=true")) == 3
 
 
 def test_a_payout_is_approved_marked_and_cancelled(world, store, ask):

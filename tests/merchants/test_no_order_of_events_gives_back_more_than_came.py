@@ -23,6 +23,7 @@ from tests.merchants.refunding import (
     claimed,
     opened,
     paid,
+    part_claimed,
     wallet_signs,
 )
 
@@ -31,6 +32,7 @@ ACTIONS = st.one_of(
     st.tuples(st.just("part"), st.integers(1, 20)),
     st.tuples(st.just("unapproved"), st.integers(1, 20)),
     st.tuples(st.just("claim"), st.sampled_from([CUSTOMER_WALLET, ELSEWHERE])),
+    st.tuples(st.just("claim_part"), st.integers(1, 40)),
     st.tuples(st.sampled_from(["approve", "cancel", "by_hand", "compose", "sign"]), st.just(0)),
     st.tuples(st.just("key"), st.integers(0, 100)),
     st.tuples(st.just("lose"), st.integers(0, 1)),
@@ -67,6 +69,8 @@ def act(world, store, invoice, dice, action, argument):
             opened(world, store, invoice, RefundVariant.CUSTOM, **fields)
         case "claim" if one:
             claimed(world, one, argument)
+        case "claim_part" if one:
+            part_claimed(world, one, argument * LOT // 4)
         case "approve" if one:
             refunding.refunds.approve(store.store_id, one.id, one.revision)
         case "cancel" if one:
@@ -133,6 +137,9 @@ def check(world):
             if refund.state is not RefundState.CANCELLED:
                 back[refund.of_token] += refund.of_pips
         assert all(back[token] <= came[token] for token in back), (came, back)
+        for whole in refunds.values():
+            parts = [one.pips for one in refunds.values() if one.part_of == whole.id]
+            assert whole.pips + sum(parts) == (whole.whole_pips or whole.pips)
         by_digest = {row.digest: row for row in session.scalars(select(RefundWithdrawal))}
         payments = Counter()
         for signed in debited:

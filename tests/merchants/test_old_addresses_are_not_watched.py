@@ -5,7 +5,16 @@ import pytest
 from engine.types import Outcome
 from merchants.sales.invoices import WATCHED_NS
 from merchants.service import ROWS_MAX
-from tests.merchants.fixtures import CONFIRMATIONS, NS, World, address_bytes, due_raw, option
+from tests.merchants.fixtures import (
+    CONFIRMATIONS,
+    NS,
+    TOKEN,
+    USD,
+    World,
+    address_bytes,
+    due_raw,
+    option,
+)
 
 MONTH_S = WATCHED_NS // NS
 
@@ -94,9 +103,48 @@ def test_what_is_paid_after_a_month_is_fetched_when_the_shop_asks(world):
     assert venue.merchants.reader.invoice(invoice.id).received == "0", "nobody looks there"
     assert rescans.ask("another", invoice.id).outcome is Outcome.NOT_FOUND
     for _ in range(2):
-        assert rescans.ask(store.store_id, invoice.id) is None
+        looked_again(venue, store, invoice)
         venue.settle_sweeps()
         venue.tick()
     found = venue.merchants.reader.invoice(invoice.id)
     assert (found.status, found.exception) == ("settled", "paid_late")
     assert option(found).credited == option(found).amount_due, "once, however often it is asked"
+
+
+def looked_again(venue, store, invoice):
+    """Let a shop have an old address looked at."""
+    rescans = venue.merchants.rescans
+    old = rescans.ask(store.store_id, invoice.id)
+    rescans.fetch(old, rescans.lying(old))
+
+
+def test_found_single_units_at_old_addresses_were_swept_at_our_cost(world):
+    """Of each token that is worth less than its gas nothing is swept; it adds up to what is."""
+    venue = world.venue
+    store = venue.approved_store()
+    invoice = venue.invoice(store, amount="50")
+    world.pass_time(MONTH_S + 1)
+    venue.tick()
+    address = address_bytes(invoice.deposit_address)
+    for token in (TOKEN, USD):
+        world.transfer(address, 1, token, confirmations=CONFIRMATIONS)
+    looked_again(venue, store, invoice)
+    assert world.sweeps_wanted == {}, "a unit of each"
+    world.transfer(address, 60_000, USD, confirmations=CONFIRMATIONS)
+    looked_again(venue, store, invoice)
+    assert world.sweeps_wanted == {}, "six cents"
+    world.transfer(address, 60_000, USD, confirmations=CONFIRMATIONS)
+    looked_again(venue, store, invoice)
+    assert [token for _, _, token in world.sweeps_wanted] == [USD], "twelve cents together"
+
+
+def test_where_no_node_answers_nothing_is_swept_and_the_shop_is_told(world):
+    venue = world.venue
+    store = venue.approved_store()
+    invoice = venue.invoice(store, amount="50")
+    world.pass_time(MONTH_S + 1)
+    venue.tick()
+    world.is_chain_away = True
+    rescans = venue.merchants.rescans
+    found = rescans.lying(rescans.ask(store.store_id, invoice.id))
+    assert found.outcome is Outcome.OVERLOADED

@@ -198,9 +198,78 @@ def test_a_page_asks_whether_somebody_is_signed_in_and_is_refused_nothing(app, w
     assert owner.ask("GET", door).json() == {"signed_in": True}
 
 
+SETTINGS = {
+    "store.change": ("PATCH", "", {"name": "Ink", "tolerance_ppm": 5_000, "tolerance": "0.5"}),
+    "confirmations.change": (
+        *("PUT", "/confirmations"),
+        {"steps": [{"from_amount": "100", "confirmations": 12}]},
+    ),
+    "pay-button.create": ("POST", "/pay-buttons", {"name": "Mug", "amount": "5"}),
+    "refund-key.create": ("POST", "/refund-key", {"lifetime_s": 86_400}),
+}
+OTHERWISE = {
+    "store.change": {"tolerance": "5"},
+    "confirmations.change": {"steps": []},
+    "pay-button.create": {"amount": "0.5"},
+    "refund-key.create": {"slippage_ppm": 900_000},
+}
+
+
+@pytest.mark.parametrize("kind", SETTINGS)
+def test_settings_are_changed_as_they_were_confirmed(app, world, owner, store, kind):
+    method, path, wanted = SETTINGS[kind]
+    path = f"/v1/stores/{store}{path}"
+    assert owner.ask(method, path, wanted).status_code == 403
+    step_up = owner.confirm(kind, store, **wanted)
+    other = owner.ask(method, path, wanted | OTHERWISE[kind], step_up=step_up)
+    assert other.status_code == 403
+    assert owner.ask(method, path, wanted, step_up=step_up).status_code in (200, 201)
+    assert owner.ask(method, path, wanted, step_up=step_up).status_code == 403, "once"
+    clerk = joined(owner, store, app, world, "clerk")
+    assert clerk.begin(kind, store, **wanted).status_code == 403
+
+
+def test_what_only_takes_away_is_not_confirmed(owner, store):
+    """A pay button that sells no more and a refund account whose money goes home."""
+    at = f"/v1/stores/{store}"
+    for kind in ("pay-button.create", "refund-key.create"):
+        method, path, wanted = SETTINGS[kind]
+        step_up = owner.confirm(kind, store, **wanted)
+        assert owner.ask(method, at + path, wanted, step_up=step_up).status_code == 201
+    (button,) = owner.ask("GET", f"{at}/pay-buttons").json()["pay_buttons"]
+    assert owner.ask("DELETE", f"{at}/pay-buttons/{button['id']}").status_code == 200
+    assert owner.ask("DELETE", f"{at}/refund-key").status_code == 200
+
+
+def test_a_refund_account_takes_passkey_and_wallet(owner, store):
+    _, _, wanted = SETTINGS["refund-key.create"]
+    assert owner.begin("refund-key.create", store, **wanted).json()["needs"] == [
+        "passkey",
+        "wallet",
+    ]
+
+
+def test_an_old_invoices_address_is_looked_at_by_who_may_change_invoices(app, world):
+    store = world.venue.approved_store().store_id
+    owner = Browser(app, world)
+    owner.sign_in()
+    owner.add_passkey()
+    clerk = joined(owner, store, app, world, "clerk")
+    body, headers = {"amount": "101", "tokens": ["TOKEN"]}, {"Tillbook-Store": store}
+    made = owner.http.post("/v1/invoices", json=body, headers=headers).json()
+    path = f"/v1/invoices/{made['id']}/rescan"
+    young = owner.http.post(path, json={}, headers=headers)
+    assert young.status_code == 409 and "watched" in young.text
+    assert clerk.http.post(path, json={}, headers=headers).status_code == 403
+    world.pass_time(31 * 86_400)
+    owner.sign_in()
+    assert owner.http.post(path, json={}, headers=headers).status_code == 200
+
+
 def test_what_is_not_for_sessions_takes_an_api_key(owner, store):
-    body = {"key_lifetime_s": 3600}
-    answer = owner.ask("POST", f"/v1/stores/{store}/refund-key", body)
+    body = {"amount": "5"}
+    headers = {"Tillbook-Store": store}
+    answer = owner.http.post("/v1/till-sales", json=body, headers=headers)
     assert (answer.status_code, answer.json()["detail"][:14]) == (403, "this takes an ")
 
 

@@ -19,6 +19,7 @@ from msgspec import convert
 from gateway.api.v1.openapi import schema_of
 from gateway.api.v1.people import people_router
 from gateway.api.v1.people_schemas import PARAMETERS
+from gateway.http.mounting import mount
 from merchants.people.passkeys import NewPasskey, PasskeyAnswer, Site, made_key, new_count
 from merchants.people.sessions import IDLE_S
 from tests.any_request import HELD, PLENTY, drawn
@@ -49,7 +50,7 @@ def document() -> dict[str, Any]:
         async def known(self) -> None:
             """Never asked."""
 
-    app.include_router(people_router(nobody or Nobody()))
+    mount(app, people_router(nobody or Nobody()))
     return schema_of(app)
 
 

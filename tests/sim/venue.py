@@ -29,6 +29,7 @@ from tests.sim.ack_oracle import AckOracle
 from tests.sim.chain import Node, SimSigner
 from tests.sim.contract import Machine, Terms
 from tests.sim.storage import SimStorage
+from tests.statements import knowing_statements
 
 NS: Final = 10**9
 LIMITS: Final = Limits(tokens=4, markets=2, accounts=64, orders=512, ladder_ticks=1 << 12)
@@ -123,7 +124,9 @@ class Venue:
         with ExitStack() as opened:
             outbox = planted.outbox(outside.directory / "settlement.sqlite")
             opened.callback(outbox.close)
-            self.database = open_database(outside.directory / "merchants.sqlite")
+            self.database = knowing_statements(
+                open_database(outside.directory / "merchants.sqlite")
+            )
             opened.callback(self.database.dispose)
             sa.event.listen(self.database, "commit", lambda connection: outside.cut())
             self.parts = assemble(self._seams(outbox), parts, self._settings())

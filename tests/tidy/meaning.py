@@ -51,7 +51,7 @@ ONLY_IN: dict[str, tuple[str, ...]] = {
     "urllib.request": ("merchants/webhooks/egress.py",),
     # The demo plays a program outside the exchange, on loopback.
     "http.client": ("merchants/webhooks/egress.py", "gateway/sandbox/client.py"),
-    "numba": ("engine/core",),
+    "numba": ("engine/core", "settlement/protocol/signers.py"),
     "benchmarks": ("benchmarks",),
     "tests": ("tests",),
 }

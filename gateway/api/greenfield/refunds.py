@@ -27,7 +27,7 @@ from merchants.documents.refunds import REFUNDS_SHOWN, RefundDocument
 from merchants.records import rejection
 from merchants.records.amounts import pips_of_decimal
 from merchants.records.refunds import RefundState, RefundVariant
-from merchants.sales.refunds import RefundRequest
+from merchants.sales.refunds import Claim, RefundRequest
 from merchants.stores.api_keys import Holder
 from merchants.stores.scopes import (
     ARCHIVE_PULL_PAYMENTS,
@@ -48,6 +48,9 @@ VARIANTS: Final = {
     "Custom": RefundVariant.CUSTOM,
 }
 NO_RAW: Final = msgspec.Raw(b"")
+NOTHING: Final = (NO_RAW, msgspec.Raw(b"null"))
+"""A field that was left out, or says nothing."""
+
 Id = Annotated[str, Path(max_length=160)]
 
 
@@ -65,7 +68,7 @@ class RefundInvoice(msgspec.Struct, rename="camel"):
 
 
 class CreatePayout(msgspec.Struct, rename="camel"):
-    """A claim: where the money goes. Of a refund it is always all."""
+    """A claim: where the money goes, and how much of it; without an amount all that is left."""
 
     destination: str = ""
     amount: msgspec.Raw = NO_RAW
@@ -99,7 +102,7 @@ def _claim_key(here: Greenfield, refund: RefundDocument, holder: Holder | None) 
     for a ``holder`` who may only look."""
     if holder is not None and not sees_claims(holder.scopes):
         return ""
-    return here.merchants.refunding.refunds.claim_key(refund.id)
+    return here.merchants.refunding.refunds.claim_key(refund.part_of or refund.id)
 
 
 def _payout(here: Greenfield, refund: RefundDocument, holder: Holder | None = None) -> Shape:
@@ -177,7 +180,8 @@ async def list_pull_payments(
     include_archived: Annotated[bool, Query(alias="includeArchived")] = False,
 ) -> Response:
     """Return the newest refunds as pull payments, 25 at most."""
-    found = await here.readers.ask(here.merchants.reader.list_refunds, holder.store.id)
+    list_refunds = here.merchants.reader.list_refunds
+    found = await here.readers.ask(list_refunds, holder.store.id, with_parts=False)
     shown = [
         _pull_payment(here, one, holder)
         for one in found or ()
@@ -190,7 +194,8 @@ async def list_pull_payments(
 async def create_pull_payment(
     here: Here, holder: Annotated[Holder, Depends(holding(CREATE_PULL_PAYMENTS))]
 ) -> Response:
-    """Refuse: what is given back here belongs to an invoice."""
+    """Refuse: what a refund account pays by itself is bounded by what came for an invoice, and
+    whoever has found a key could else empty it (ADR 39)."""
     raise Invalid("name", "A pull payment is made by the refund of an invoice, and in no other way")
 
 
@@ -217,18 +222,23 @@ def _claimed(here: Greenfield, pull_payment_id: str) -> tuple[str, str]:
     return name, key
 
 
-async def _public(here: Greenfield, pull_payment_id: str) -> RefundDocument:
+async def _public(here: Greenfield, pull_payment_id: str) -> Claim:
     name, key = _claimed(here, pull_payment_id)
     found = await here.readers.ask(here.merchants.refunding.refunds.claim_of, name, key)
     if found is None:
         raise NotThere("pull-payment")
-    return found.document
+    return found
+
+
+def _payouts_of(claim: Claim) -> list[RefundDocument]:
+    """Return what was claimed of a pull payment, the parts before what was left then."""
+    return [one for one in (*claim.parts, claim.document) if one.receiver is not None]
 
 
 @router.get("/pull-payments/{pull_payment_id}")
 async def read_pull_payment(here: Here, pull_payment_id: Id) -> Response:
     """Return a pull payment."""
-    return json_answer(_pull_payment(here, await _public(here, pull_payment_id)))
+    return json_answer(_pull_payment(here, (await _public(here, pull_payment_id)).document))
 
 
 @router.get("/pull-payments/{pull_payment_id}/payouts")
@@ -237,19 +247,24 @@ async def list_payouts_of(
     pull_payment_id: Id,
     include_cancelled: Annotated[bool, Query(alias="includeCancelled")] = False,
 ) -> Response:
-    """Return the payout of a pull payment: none before it was claimed."""
-    refund = await _public(here, pull_payment_id)
-    gone = refund.status is RefundState.CANCELLED and not include_cancelled
-    return json_answer([] if refund.receiver is None or gone else [_payout(here, refund)])
+    """Return the payouts of a pull payment: none before it was claimed."""
+    found = _payouts_of(await _public(here, pull_payment_id))
+    shown = [
+        _payout(here, one)
+        for one in found
+        if include_cancelled or one.status is not RefundState.CANCELLED
+    ]
+    return json_answer(shown)
 
 
 @router.get("/pull-payments/{pull_payment_id}/payouts/{payout_id}")
 async def read_payout_of(here: Here, pull_payment_id: Id, payout_id: Id) -> Response:
-    """Return the payout of a pull payment."""
-    refund = await _public(here, pull_payment_id)
-    if refund.receiver is None or refund.id != payout_id:
+    """Return one payout of a pull payment."""
+    found = _payouts_of(await _public(here, pull_payment_id))
+    payout = next((one for one in found if one.id == payout_id), None)
+    if payout is None:
         raise NotThere("payout")
-    return json_answer(_payout(here, refund))
+    return json_answer(_payout(here, payout))
 
 
 @router.post("/pull-payments/{pull_payment_id}/payouts")
@@ -258,13 +273,15 @@ async def claim(
     pull_payment_id: Id,
     body: Annotated[CreatePayout, Depends(body_of(CreatePayout))],
 ) -> Response:
-    """Claim a refund for an address."""
-    refund = await _public(here, pull_payment_id)
-    if body.amount and pips_of_decimal(text_of(body.amount)) != pips_of_decimal(refund.amount):
-        raise Invalid("amount", f"It is claimed as a whole: {refund.amount}")
+    """Claim a refund for an address, or a part of it."""
     name, key = _claimed(here, pull_payment_id)
-    claimed = accepted(here.merchants.refunding.refunds.claim(name, key, body.destination))
-    return json_answer(_payout(here, claimed))
+    refund = (await _public(here, pull_payment_id)).document
+    refunds = here.merchants.refunding.refunds
+    pips = _pips(body.amount, "amount") if body.amount not in NOTHING else None
+    if pips in (None, pips_of_decimal(refund.amount)):
+        return json_answer(_payout(here, accepted(refunds.claim(name, key, body.destination))))
+    part = accepted(refunds.claim_part(name, key, body.destination, pips))
+    return json_answer(_payout(here, part))
 
 
 # What the shop does with payouts

@@ -147,7 +147,7 @@ def pull_payment_shape(refund: RefundDocument, key: str, public_url: str) -> Sha
         "name": f"Refund {refund.invoice_id}",
         "description": refund.reason,
         "currency": refund.token,
-        "amount": refund.amount,
+        "amount": refund.opened,
         "autoApproveClaims": refund.status is not RefundState.AWAITING_APPROVAL,
         "archived": refund.status is RefundState.CANCELLED,
         "viewLink": f"{public_url}/claim/{refund.id}?key={key}" if key else public_url,
@@ -176,12 +176,14 @@ def refund_preview_shape(found: Preview) -> Shape:
 
 
 def payout_shape(refund: RefundDocument, key: str, network: str) -> Shape:
-    """Return a refund that was claimed as the payout that it is."""
+    """Return a refund that was claimed as the payout that it is; ``key`` is that of the pull
+    payment's link."""
     method = method_of(refund.token, network)
+    pull_payment = refund.part_of or refund.id
     return {
         "id": refund.id,
         "revision": refund.revision,
-        "pullPaymentId": f"{refund.id}.{key}" if key else refund.id,
+        "pullPaymentId": f"{pull_payment}.{key}" if key else pull_payment,
         "date": refund.created_at,
         "destination": refund.receiver,
         "originalCurrency": refund.token,

@@ -49,6 +49,7 @@ from gateway.api.v1.people_schemas import (
     canonical,
 )
 from gateway.http.body import body_of
+from gateway.http.mounting import Together
 from gateway.trading.rejection import Rejection
 from gateway.trading.siwe_logon import read_message
 from merchants.people.audit import AUDIT_PAGE_MAX, own_log
@@ -76,12 +77,10 @@ SIGN_IN: Final = (400, 401, 403, 404, 413, 422, 429, 503)
 router = APIRouter(prefix="/v1/people", tags=["people"], dependencies=[Depends(same_origin)])
 
 
-def people_router(gate: Gate) -> APIRouter:
+def people_router(gate: Gate) -> Together:
     """Return all routes of people and of the stores that they belong to."""
-    mounted = APIRouter(dependencies=[Depends(gate.known)])
-    for part in (router, people_step_ups.router, people_team.router):
-        mounted.include_router(part)
-    return mounted
+    parts = (router, people_step_ups.router, people_team.router)
+    return Together(parts, Depends(gate.known))
 
 
 # Signing in

@@ -8,12 +8,20 @@ from typing import Annotated, Any, Final
 import msgspec
 
 from gateway.api.v1.application_schemas import AuthorizeApplication
+from gateway.api.v1.confirmation_schemas import StepsBody
 from gateway.api.v1.embedding_schemas import EmbeddingBody
 from gateway.api.v1.encoding import END, Address, WalletSignature
 from gateway.api.v1.exception_policy_schemas import ExceptionPoliciesBody
 from gateway.api.v1.policy_schemas import ConversionPolicyBody
-from gateway.api.v1.refund_schemas import ApproveRefund, CreateRefund, MarkRefundPaid
+from gateway.api.v1.refund_schemas import (
+    ApproveRefund,
+    CreateRefund,
+    CreateRefundKey,
+    MarkRefundPaid,
+)
 from gateway.api.v1.shop_key_schemas import CreateKey, RotateKey
+from gateway.api.v1.shop_point_schemas import CreatePayButton
+from gateway.api.v1.shop_schemas import ChangeStore
 from gateway.api.v1.webhook_schemas import ChangeWebhook, CreateWebhook
 from merchants.people.codes import CODE_CHARS_MAX
 from merchants.people.passkeys import NewPasskey, Octets, PasskeyAnswer
@@ -379,11 +387,15 @@ class RefundPaid(MarkRefundPaid, forbid_unknown_fields=True, frozen=True, kw_onl
 PARAMETERS: Final[dict[str, type[msgspec.Struct]]] = {
     "payout.change": AskPayoutChange,
     "api-key.create": CreateKey,
+    "store.change": ChangeStore,
     "store.close": Nothing,
     "api-key.authorize": AuthorizeApplication,
     "policy.change": ConversionPolicyBody,
     "exceptions.change": ExceptionPoliciesBody,
+    "confirmations.change": StepsBody,
     "embedding.change": EmbeddingBody,
+    "pay-button.create": CreatePayButton,
+    "refund-key.create": CreateRefundKey,
     "api-key.rotate": KeyRotation,
     "webhook-secret.rotate": NamedEndpoint,
     "webhook.create": CreateWebhook,

@@ -47,7 +47,7 @@ class Shops(NamedTuple):
     limits: ShopLimits
     clients: Clients
     wallets: Work
-    """Where wallets that are contracts are asked, over the chain."""
+    """Where the chain is asked: wallets that are contracts, and what lies at an address."""
 
     gate: Gate | None = None
     """Where people sign in who may ask without an API key; None: they may not."""

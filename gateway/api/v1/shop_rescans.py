@@ -5,9 +5,8 @@ from typing import Annotated
 from fastapi import APIRouter, Depends, Response
 
 from gateway.api.v1.openapi import Answer, documented
-from gateway.api.v1.shop_doors import FIND, MAKE, Here, Id, having
+from gateway.api.v1.shop_doors import FIND, MAKE, Here, Id, accepted, having
 from gateway.api.v1.shop_schemas import InvoiceReply
-from gateway.trading.rejection import Rejection
 from merchants.records.tables import Store
 from merchants.stores.scopes import MODIFY_INVOICES
 
@@ -23,12 +22,13 @@ Changing = Annotated[Store, Depends(having(MODIFY_INVOICES))]
     ),
 )
 async def rescan(shops: Here, store: Changing, invoice_id: Id) -> Response:
-    """Sweep what lies at the address of an invoice of more than thirty days ago; what is found is
-    booked with it some blocks later, as any late payment is. Fifty a day of a store."""
+    """Sweep what lies at the address of an invoice of more than thirty days ago and is worth its
+    gas; what is found is booked with it some blocks later, as any late payment is. Fifty a day of a
+    store."""
     shops.limits.rescan(store.id)
-    refused = shops.merchants.rescans.ask(store.id, invoice_id)
-    if refused is not None:
-        raise Rejection(refused.outcome, figures=refused.detail)
+    rescans = shops.merchants.rescans
+    old = accepted(rescans.ask(store.id, invoice_id))
+    rescans.fetch(old, accepted(await shops.wallets.ask(rescans.lying, old)))
     invoice = await shops.readers.ask(shops.merchants.reader.invoice, invoice_id, store.id)
     assert invoice is not None, "it was found just now"
     fields = {name: getattr(invoice, name) for name in invoice.__struct_fields__}

@@ -62,6 +62,7 @@ from gateway.api.v1.shop_schemas import (
 )
 from gateway.http.body import body_of
 from gateway.http.clients import Clients
+from gateway.http.mounting import Together
 from gateway.trading.budgets import SHOP_BUDGETS, ShopLimits
 from gateway.trading.rejection import Rejection
 from merchants.documents.native import InvoiceDocument
@@ -108,7 +109,7 @@ def merchants_router(
     *,
     clients: Clients | None = None,
     limits: ShopLimits | None = None,
-) -> APIRouter:
+) -> Together:
     """Return the shops' routes. ``public_url`` is where customers reach us, without a slash at
     the end; ``domain`` is what grants are signed for; ``gate`` knows who is signed in, ``clients``
     the operator's proxies, ``limits`` are those of all dialects."""
@@ -119,22 +120,23 @@ def merchants_router(
         Work(),
         gate,
     )
-    mounted = APIRouter(dependencies=[Depends(shops.known)])
-    mounted.include_router(router)
-    mounted.include_router(shop_grants.router)
-    mounted.include_router(policies.router)
-    mounted.include_router(exception_policies.router)
-    mounted.include_router(shop_confirmations.router)
-    mounted.include_router(embedding.router)
-    mounted.include_router(shop_keys.router)
-    mounted.include_router(shop_applications.router)
-    mounted.include_router(shop_webhooks.router)
-    mounted.include_router(shop_refunds.router)
-    mounted.include_router(shop_requotes.router)
-    mounted.include_router(shop_rescans.router)
-    mounted.include_router(reports.router)
-    mounted.include_router(shop_points.router)
-    return mounted
+    parts = (
+        router,
+        shop_grants.router,
+        policies.router,
+        exception_policies.router,
+        shop_confirmations.router,
+        embedding.router,
+        shop_keys.router,
+        shop_applications.router,
+        shop_webhooks.router,
+        shop_refunds.router,
+        shop_requotes.router,
+        shop_rescans.router,
+        reports.router,
+        shop_points.router,
+    )
+    return Together(parts, Depends(shops.known))
 
 
 # Stores

@@ -113,6 +113,7 @@ class X402Routes:
         made = self._merchants.create_invoice(
             holder.store.id,
             InvoiceRequest(body.amount, tokens=(body.token,), order_id=body.resource[:128]),
+            is_pressed=True,  # Who asks for terms is a buyer, and may never pay.
         )
         if isinstance(made, rejection.Rejection):
             raise Rejection(made.outcome, figures=made.detail)

@@ -9,7 +9,8 @@ import { t } from "./words.js";
 
 export class Refused extends Error {
   constructor(problem, status) {
-    super(problem.detail || problem.why || problem.title || `HTTP ${status}`);
+    // Where there is no sentence of its own, the detail is the outcome's name once more.
+    super(problem.why || problem.detail || problem.title || `HTTP ${status}`);
     this.problem = problem;
     this.status = status;
   }
@@ -113,10 +114,28 @@ export async function confirmed(kind, store, parameters = {}) {
   return (await ask("POST", `/v1/people/step-ups/${asked.id}/answer`, answer)).id;
 }
 
+// Change something as it was confirmed, show the section anew, and say that it is done.
+export async function confirmedChange({ store, again, tell }, kind, method, path, wanted) {
+  const stepUp = await confirmed(kind, store.id, wanted);
+  await ask(method, path, wanted, stepUp);
+  await again();
+  tell(t("done"));
+}
+
+// A parameter as it is read: yes and no in words, a list's entries one after the other.
+export function spoken(value) {
+  if (Array.isArray(value)) return value.map(spoken).join(", ") || t("none");
+  if (value !== null && typeof value === "object") {
+    return Object.entries(value).map(([name, one]) =>
+      `${t(`parameter_${name}`)} ${spoken(one)}`).join(" · ");
+  }
+  return typeof value === "boolean" ? t(value ? "yes" : "no") : String(value);
+}
+
 function agreed(kind, parameters, needs) {
   const dialog = byId("confirm");
   const facts = Object.entries(parameters).flatMap(([name, value]) => [
-    element("dt", {}, t(`parameter_${name}`)), element("dd", {}, String(value))]);
+    element("dt", {}, t(`parameter_${name}`)), element("dd", {}, spoken(value))]);
   byId("confirm-what").replaceChildren(
     element("dt", {}, t("action")), element("dd", {}, t(`action_${kind}`)), ...facts);
   byId("confirm-needs").textContent = needs.map((need) => t(`need_${need}`)).join(" ");

@@ -6,12 +6,14 @@ import {
   ask, Cancelled, get, Refused, signedByPasskey, signedByWallet, unhex, walletsBy, workIn,
 } from "./asking.js";
 import { keys } from "./keys.js";
+import { points } from "./points.js";
 import { refunds } from "./refunds.js";
 import { reports } from "./reports.js";
 import { rules } from "./rules.js";
 import { authorize } from "./authorize.js";
 import { conversions, exceptions, invoices, today } from "./sales.js";
 import { account } from "./security.js";
+import { settings } from "./settings.js";
 import { grants, log, payouts, team } from "./shop.js";
 import { webhooks } from "./webhooks.js";
 import { language, otherLanguage, t, translate } from "./words.js";
@@ -24,6 +26,8 @@ const SECTIONS = {
   conversions: [conversions, "btcpay.store.canviewinvoices"],
   refunds: [refunds, "btcpay.store.cancreatenonapprovedpullpayments",
     "btcpay.store.canviewpullpayments"],
+  points: [points, "btcpay.store.canviewstoresettings"],
+  settings: [settings, "btcpay.store.canviewstoresettings"],
   rules: [rules, "btcpay.store.canviewstoresettings"],
   payouts: [payouts, "btcpay.store.canviewstoresettings"],
   grants: [grants, "btcpay.store.canviewstoresettings"],

@@ -36,6 +36,13 @@ export function field(word, input) {
   return element("label", {}, element("span", {}, t(word)), input);
 }
 
+// A box to tick, with its word behind it; `text` where it is no word of ours.
+export function choice(word, options, text = t(word)) {
+  return element("label", { className: "choice" },
+    element("input", { type: "checkbox", name: word ?? "", ...options }),
+    element("span", {}, text));
+}
+
 export function form(word, fields, work) {
   const made = element("form", { className: "form" }, ...fields,
     element("button", { type: "submit", className: "act" }, t(word)));

@@ -4,9 +4,11 @@ import { element } from "../market/elements.js";
 import { ask, confirmed, get } from "./asking.js";
 import { isZero, short, when } from "./numbers.js";
 import { button, card, field, form, shownOnce, state, table } from "./parts.js";
+import { refundAccount } from "./refund_account.js";
 import { ppmOf } from "./rules.js";
 import { locale, t } from "./words.js";
 
+const SETTINGS = "btcpay.store.canviewstoresettings";
 const SEE = "btcpay.store.canviewpullpayments";
 const OPEN = "btcpay.store.cancreatepullpayments";
 const PROPOSE = "btcpay.store.cancreatenonapprovedpullpayments";
@@ -19,6 +21,7 @@ export async function refunds(context) {
   const parts = [];
   if (may(SEE)) parts.push(await listed(context));
   if (may(PROPOSE)) parts.push(await opening(context));
+  if (may(SETTINGS)) parts.push(...await refundAccount(context));
   return parts;
 }
 

@@ -1,13 +1,14 @@
 // What was sold, what did it bring, and what went another way than it should?
 
 import { element } from "../market/elements.js";
-import { get } from "./asking.js";
+import { ask, get } from "./asking.js";
 import { isToday, isZero, short, spreadPpm, sum, when, withCents } from "./numbers.js";
-import { card, facts, state, table } from "./parts.js";
+import { button, card, facts, state, table } from "./parts.js";
 import { ACTIONS, changeExceptions, exceptionPath } from "./rules.js";
 import { locale, t } from "./words.js";
 
 const PAGES_MAX = 8;
+const WATCHED_S = 30 * 86_400;
 const STATES = ["new", "processing", "settled", "expired", "invalid"];
 
 const amountOf = (invoice) => invoice.amount;
@@ -55,7 +56,20 @@ export async function today() {
 
 const spaced = (nodes) => nodes.flatMap((node, n) => (n ? [" · ", node] : [node]));
 
-export async function invoices() {
+// Behind an invoice so old that nobody looks at its address by himself: have it looked at again.
+function rescanning({ may, attempt, tell }) {
+  if (!may("btcpay.store.canmodifyinvoices")) return null;
+  return (row) => {
+    if (row.created_at > Date.now() / 1000 - WATCHED_S) return "";
+    return button("rescan", () => attempt(async () => {
+      await ask("POST", `/v1/invoices/${row.id}/rescan`);
+      tell(t("rescanned"));
+    }));
+  };
+}
+
+export async function invoices(context) {
+  const rescan = rescanning(context);
   const list = element("div", {});
   const status = element("select", { name: "status" },
     element("option", { value: "" }, t("every_status")),
@@ -73,7 +87,7 @@ export async function invoices() {
     rows = isMore ? [...rows, ...page.invoices] : page.invoices;
     next = page.next;
     more.hidden = !next;
-    list.replaceChildren(invoiceTable(rows));
+    list.replaceChildren(invoiceTable(rows, rescan));
   }
   more.addEventListener("click", () => load(true));
   const form = element("form", { className: "filters" },
@@ -86,8 +100,10 @@ export async function invoices() {
   return [card(null, form, list, more)];
 }
 
-function invoiceTable(rows) {
-  return table(["time", "order", "amount", "received", "net", "status"], rows.map((row) => [
+// With what can be done with each where `action` says so.
+function invoiceTable(rows, action = null) {
+  const names = ["time", "order", "amount", "received", "net", "status"];
+  return table(action ? [...names, ""] : names, rows.map((row) => [
     when(row.created_at, locale),
     element("span", {}, row.order_id || row.id.slice(0, 12)),
     money(amountOf(row), currencyOf(row)),
@@ -95,6 +111,7 @@ function invoiceTable(rows) {
     short(row.net),
     element("span", {}, state(row.status, t(`status_${row.status}`)),
       isOdd(row) ? element("small", {}, ` ${t(`exception_${exceptionOf(row)}`)}`) : ""),
+    ...(action ? [action(row)] : []),
   ]), "no_invoices");
 }
 
