@@ -47,6 +47,7 @@ from merchants.sales.adopted import adopt, granting_wallets
 from merchants.sales.fills import count, fill_of, states_of
 from merchants.sales.pots import Pots, lowest_ticks, new_conversion
 from merchants.sales.reference_prices import Prices
+from merchants.sales.uncovered import Uncovered
 from merchants.stores.grants import grant_for, is_approved
 from merchants.stores.keyring import Keyring
 from merchants.webhooks import events
@@ -76,6 +77,12 @@ STAND_BACK_NS: Final = 3 * 10**9
 ADVANCED_MAX: Final = 100
 """Most conversions that are read at once to be moved on."""
 
+REVERSED: Final = "PAYMENT_REVERSED"
+"""Why a sale is held whose money a reorganisation has taken away."""
+
+UNSURE_RETRY_NS: Final = 10 * 10**9
+"""How often it is looked whether money that has left the chain is there again."""
+
 _PROGRESS: Final = ("matched", "batched", "submitted", "mined", "final")
 _BUSTED: Final = "busted"
 
@@ -100,6 +107,7 @@ class Conversions:
         self._keyring = keyring
         self._clock = clock
         self.pots = Pots(exchange.catalog, prices, exchange.now_ns)
+        self.uncovered = Uncovered(database, exchange.catalog, self.pots)
         self._asked: str | None = ""
         """Up to which conversion settlement was asked since this start; None when all are known."""
         self._to_advance: dict[str, None] = {}
@@ -248,7 +256,7 @@ class Conversions:
             stored = decode(unresolved.body)
             assert isinstance(stored, SignedOrder), "only orders are stored there"
             return stored
-        if conversion.state is not ConversionState.PENDING:
+        if not self._may_sell(session, conversion):
             return None
 
         market = terms.market_of(self._exchange.catalog, conversion.market)
@@ -294,6 +302,23 @@ class Conversions:
         )
         self._wallets_waiting.add(wallet)
         return order
+
+    def _may_sell(self, session: Session, conversion: Conversion) -> bool:
+        """Return whether it is to be sold, and what is sold of it is on the chain."""
+        if conversion.state is not ConversionState.PENDING:
+            return False
+        if self.uncovered.is_unsure(session, conversion):
+            conversion.next_attempt_ns = self._clock() + UNSURE_RETRY_NS
+            return False
+        if self.uncovered.shrink(session, conversion):
+            self._hold(session, conversion, REVERSED)
+            return False
+        return True
+
+    def take_back(self, session: Session, invoice: Invoice) -> None:
+        """Sell no more of an invoice than is covered by money that is on the chain."""
+        for conversion in self.uncovered.take_back(session, invoice):
+            self._hold(session, conversion, REVERSED)
 
     def _quoted_ticks(self, market: Market, conversion: Conversion, lots: int) -> int | None:
         """Return the price to take the limit from, in present ticks; None if there is none."""
@@ -411,7 +436,7 @@ class Conversions:
             self._gather(session, conversion, outcome)
             return
         if conversion.attempts > len(RETRY_DELAYS_S):
-            self._hold(session, conversion, outcome)
+            self._hold(session, conversion, outcome.name)
             return
         conversion.state = moved(CONVERSION_EDGES, conversion.state, ConversionState.PENDING)
         delay_s = RETRY_DELAYS_S[conversion.attempts - 1]
@@ -421,6 +446,7 @@ class Conversions:
 
     def _gather(self, session: Session, conversion: Conversion, outcome: Outcome) -> None:
         """Put the rest, too little for an order, into the store's pot: it is sold with others."""
+        self.uncovered.shrink(session, conversion)
         market = terms.market_of(self._exchange.catalog, conversion.market)
         rest = terms.unsold_pips(market, conversion)
         self.pots.take_back(session, conversion, market, rest, self._clock())
@@ -428,9 +454,9 @@ class Conversions:
         conversion.reason = outcome.name
         self._to_advance[conversion.id] = None
 
-    def _hold(self, session: Session, conversion: Conversion, outcome: Outcome) -> None:
+    def _hold(self, session: Session, conversion: Conversion, reason: str) -> None:
         """Leave the rest as token in the merchant's account."""
-        conversion.reason = outcome.name
+        conversion.reason = reason
         self._become(session, conversion, ConversionState.HELD)
         self._to_advance[conversion.id] = None
 
@@ -546,6 +572,8 @@ class Conversions:
             terms.sell(market, conversion, -terms.pips_of(market, fill))
             count(conversion, fill, -1)
             session.delete(fill)
+        session.flush()
+        self.uncovered.shrink(session, conversion)
         if conversion.from_pot:
             self.pots.share(session, conversion)
         conversion.reason = "TRADE_BUSTED"

@@ -25,6 +25,9 @@ class EventType(StrEnum):
     """It had expired, and may be paid at new quotes until it expires again; what came counts at
     them."""
     INVOICE_INVALID = "invoice.invalid"
+    INVOICE_REVERSED = "invoice.reversed"
+    """It was settled, and a reorganisation of the chain has taken away so much of what had paid it
+    that it is not paid. If that comes back it is settled again, and told so."""
     CONVERSION_WAITING = "conversion.waiting"
     """It could not be sold just now, ``reason`` says why; it is tried again."""
     CONVERSION_FILLED = "conversion.filled"

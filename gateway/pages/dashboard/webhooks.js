@@ -9,7 +9,8 @@ import { locale, t } from "./words.js";
 export const EVENTS = [
   "invoice.created", "invoice.received_payment", "invoice.processing", "invoice.reopened",
   "invoice.settled", "invoice.paid_over", "invoice.short", "invoice.other_token",
-  "invoice.expired", "invoice.requoted", "invoice.invalid", "conversion.waiting",
+  "invoice.expired", "invoice.requoted", "invoice.invalid", "invoice.reversed",
+  "conversion.waiting",
   "conversion.filled", "conversion.batched", "conversion.final", "conversion.held",
   "conversion.busted", "refund.opened", "refund.approved", "refund.claimed",
   "refund.in_progress", "refund.waiting", "refund.completed", "refund.cancelled",
