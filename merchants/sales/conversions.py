@@ -25,7 +25,6 @@ from merchants.records.database import transaction
 from merchants.records.grants import Grant
 from merchants.records.options import Way
 from merchants.records.policies import ConversionPolicy, policy_of
-from merchants.records.pots import pot_ref
 from merchants.records.queues import (
     SETTLING,
     SETTLING_MANY,
@@ -47,6 +46,7 @@ from merchants.sales.adopted import adopt, granting_wallets
 from merchants.sales.fills import count, fill_of, states_of
 from merchants.sales.pots import Pots, lowest_ticks, new_conversion
 from merchants.sales.reference_prices import Prices
+from merchants.sales.sale_orders import unsigned_order
 from merchants.sales.uncovered import Uncovered
 from merchants.stores.grants import grant_for, is_approved
 from merchants.stores.keyring import Keyring
@@ -55,7 +55,7 @@ from merchants.webhooks.event_types import EventType
 from settlement.orders.catalog import Market
 from settlement.ports import ExchangePort, SettlementPort, TradeState
 from settlement.protocol.eip712 import order_digest, sign
-from settlement.protocol.evidence import OrderBits, SignedOrder, decode, encode, evidence_of
+from settlement.protocol.evidence import SignedOrder, decode, encode, evidence_of
 
 RETRY_DELAYS_S: Final = (1, 5, 30, 120, 600, 1800, 3600)
 """Waits between attempts; after one attempt more than these the rest is held as token."""
@@ -335,23 +335,9 @@ class Conversions:
         ticks: int,
         expiry: int,
     ) -> SignedOrder:
-        invoice, store_id = conversion.invoice, conversion.store_id
-        unsigned = SignedOrder(
-            account=grant.wallet,
-            nonce=self._exchange.next_nonce(grant.wallet),
-            flags=OrderBits.SELL | OrderBits.SINGLE_SHOT,
-            lane=0,
-            base=market.base.address,
-            quote=market.quote.address,
-            base_amount=market.base_pips(lots),
-            quote_amount=market.quote_pips(lots, ticks),
-            trigger_or_display=0,
-            expiry=expiry,
-            max_fee_ppm=market.taker_fee_ppm,
-            ref=pot_ref(store_id) if conversion.from_pot else invoice.ref,
-            signature=b"",
-            signer=grant.key_address,
-            digest=b"",
+        nonce = self._exchange.next_nonce(grant.wallet)
+        unsigned = unsigned_order(
+            conversion, grant, market, lots, ticks, nonce=nonce, expiry=expiry
         )
         digest = order_digest(self._exchange.domain, unsigned)
         signature = sign(digest, self._keyring.get(grant.key_address))
