@@ -52,6 +52,7 @@ from merchants.sales.rates import NO_RATES, Rates, RateTerms, StablecoinRates
 from merchants.sales.reference_prices import Prices, PriceTerms
 from merchants.sales.refund_desk import RefundDesk
 from merchants.sales.rescans import Rescans
+from merchants.sales.reversals import Reversals
 from merchants.sales.sightings import Sightings
 from merchants.stores.closing import Closing, Ending
 from merchants.stores.grants import GrantMade, Grants
@@ -64,7 +65,7 @@ from merchants.webhooks.egress import Egress
 from merchants.webhooks.endpoints import EndpointMade, EndpointRequest, Endpoints
 from settlement.orders.busts import busted_by
 from settlement.orders.catalog import Market
-from settlement.ports import ExchangePort, SettlementPort, TradeState, Transfer
+from settlement.ports import BlocksRead, ExchangePort, SettlementPort, TradeState, Transfer
 from settlement.protocol.evidence import (
     ZERO_REF,
     DepositEvidence,
@@ -157,6 +158,7 @@ class Merchants:
             clock,
             confirmations_required,
         )
+        self.reversals = self._reversals()
         self.endpoints = Endpoints(database, egress, clock, entropy)
         self.deliveries = Deliveries(database, egress, clock, jitter)
         self.people = self._people(entropy, people_terms)
@@ -202,6 +204,17 @@ class Merchants:
             entropy,
             self._confirmations_required,
             self.refunding.refunds,
+        )
+
+    def _reversals(self) -> Reversals:
+        return Reversals(
+            self._database,
+            self.invoices,
+            self.conversions.uncovered,
+            self.refunding.refunds,
+            self._clock,
+            self._confirmations_required,
+            self._settlement.newest_block,
         )
 
     def _people(self, entropy: Callable[[int], bytes], terms: PeopleTerms) -> People:
@@ -349,6 +362,14 @@ class Merchants:
         """See ``PaymentListener``."""
         return self.sightings.payment_orphaned(tx_hash, log_index)
 
+    def is_missing_money(self) -> bool:
+        """See ``PaymentListener``."""
+        return self.reversals.is_missing_money()
+
+    def blocks_read(self, read: BlocksRead) -> None:
+        """See ``PaymentListener``."""
+        self.sightings.forget(self.reversals.blocks_read(read))
+
     def settlement_changed(self, first_trade: int, last_trade: int, reached: TradeState) -> None:
         """See ``SettlementListener``. Of a trade that was not read yet its state is asked when it
         is, so news that came early is not lost."""
@@ -472,6 +493,7 @@ class Merchants:
             self.invoices.judge_due,
             self.invoices.value_due,
             self.invoices.deep_due,
+            *self.reversals.work(),
             self.invoices.sweeps.due,
             self.conversions.follow_due,
             *self.refunding.work(),

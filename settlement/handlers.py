@@ -18,8 +18,8 @@ from engine.types import Outcome
 from settlement.exchange import Exchange
 from settlement.orders.admission import Admission
 from settlement.orders.session_keys import SessionKeys
-from settlement.ports import PaymentListener, Transfer
-from settlement.protocol.evidence import ChainReason, DepositEvidence, ExitEvidence
+from settlement.ports import BlocksRead, DepositSeen, PaymentListener, Transfer
+from settlement.protocol.evidence import ZERO_REF, ChainReason, DepositEvidence, ExitEvidence
 from settlement.watching.deposits import CreditedDeposits, Money, Ranked, ranked
 from settlement.watching.unbooked import RETRY_NS, Due, Unbooked
 from settlement.watching.watcher import (
@@ -282,9 +282,13 @@ class Payments:
         self._shown: dict[Place, _Shown] = {}
         """The transfers that merchants count and that are not behind the cursor yet."""
         self._shown_head = 0
+        self._dealt_with = 0
+        """All blocks before this one were dealt with: one that is read again is another now."""
+        self._read: BlocksRead | None = None
 
-    def resume(self) -> None:
-        """Learn what merchants count already."""
+    def resume(self, dealt_with: int) -> None:
+        """Learn what merchants count already, all of it in blocks before ``dealt_with``."""
+        self._dealt_with = dealt_with
         for place, block in self._merchants.unconfirmed_payments().items():
             self._shown[place] = _Shown(block, False, None)
 
@@ -296,6 +300,7 @@ class Payments:
             for observation in poll.observations
             if isinstance(observation.value, Transferred)
         }
+        self._look_behind(poll, seen.values())
         for place, shown in list(self._shown.items()):
             if not poll.first <= shown.block <= poll.last:
                 if shown.block < poll.first:
@@ -317,6 +322,32 @@ class Payments:
                 if is_ours:
                     self._shown[place] = _as_shown(observation)
             await asyncio.sleep(0)  # Everybody else has a turn.
+
+    def _look_behind(self, poll: Poll, transfers: Iterable[Observation]) -> None:
+        """Show merchants all that is read behind what was dealt with, or while they miss anything.
+
+        A reorganisation deeper than the confirmations comes to this, or a start, before which there
+        may have been one. What a block has is not known before it is read: a node that lags takes
+        nothing away.
+        """
+        is_behind = poll.first < self._dealt_with
+        self._dealt_with = max(self._dealt_with, poll.upto)
+        if not is_behind and not self._merchants.is_missing_money():
+            return
+        read = BlocksRead(
+            poll.first,
+            poll.last,
+            poll.head,
+            tuple(map(_transfer, transfers)),
+            tuple(
+                _deposit(observation.value, confirmed=observation.confirmed)
+                for observation in poll.observations
+                if isinstance(observation.value, Deposited) and observation.value.ref != ZERO_REF
+            ),
+        )
+        if read != self._read:
+            self._merchants.blocks_read(read)
+            self._read = read
 
     def _is_news(self, place: Place, observation: Observation) -> bool:
         return self._shown.get(place) != _as_shown(observation)
@@ -369,3 +400,8 @@ def _transfer(observation: Observation) -> Transfer:
         block_time_s=observation.time_s,
         confirmations=observation.confirmations,
     )
+
+
+def _deposit(value: Deposited, *, confirmed: bool) -> DepositSeen:
+    at, account, token, amount, ref = value
+    return DepositSeen(at.tx_hash, account, token, amount, ref, at.block_number, confirmed)

@@ -82,6 +82,31 @@ class Transfer(NamedTuple):
     confirmations: int
 
 
+class DepositSeen(NamedTuple):
+    """A deposit on chain, with a reference, as its log says; ``confirmed`` is whether its block is
+    as deep as the exchange wants. It is known by all of this but for its block: a reorganisation
+    may put it into another."""
+
+    tx_hash: bytes
+    account: bytes
+    token: bytes
+    amount: int
+    ref: bytes
+    block_number: int
+    confirmed: bool
+
+
+class BlocksRead(NamedTuple):
+    """All that blocks ``first`` to ``last`` have, ``head`` being the newest: what was counted of
+    them and is not here has left the chain."""
+
+    first: int
+    last: int
+    head: int
+    transfers: tuple[Transfer, ...]
+    deposits: tuple[DepositSeen, ...]
+
+
 class SettlementListener(Protocol):
     """Somebody who is told how far trades are, from when commands are taken.
 
@@ -107,6 +132,13 @@ class PaymentListener(Protocol):
 
     def payment_orphaned(self, tx_hash: bytes, log_index: int) -> bool:
         """Take back a transfer that left the chain; return whether it was one of the listener's."""
+
+    def is_missing_money(self) -> bool:
+        """Return whether anything that was booked has left the chain, or is not deep again yet:
+        then all that is read is shown to ``blocks_read``."""
+
+    def blocks_read(self, read: BlocksRead) -> None:
+        """Learn what blocks have now that were dealt with before, or might have what is missing."""
 
 
 async def awaited(answer: CommandResult | Future[CommandResult]) -> CommandResult:

@@ -124,7 +124,7 @@ class ChainLoop:
         """
         while changes := self._settler.changes(self._changes_seen):
             self._changes_seen = changes[-1].id
-        self._payments.resume()
+        self._payments.resume(self._watcher.cursor)
         caught: list[Caught] = []
         revoked: dict[tuple[bytes, bytes], KeyRevoked] = {}
         pauses: list[PauseSet] = []

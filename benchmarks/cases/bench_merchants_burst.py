@@ -49,6 +49,13 @@ WALLET: Final = 9
 """Which of the chain's ten accounts is the shop's and the customers': no other uses it."""
 
 
+class Listening(ThreadingHTTPServer):
+    """As servers of shops are, with room for who connects at once: behind the five of Python's own
+    the system drops connections, and each is tried again after a second."""
+
+    request_queue_size = 128
+
+
 class Shop:
     """An endpoint; ``heard`` has the time at which each event came first, and the event."""
 
@@ -67,7 +74,7 @@ class Shop:
             def log_message(self, *_: object) -> None:
                 return
 
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self._server = Listening(("127.0.0.1", 0), Handler)
         self.url = f"http://127.0.0.1:{self._server.server_address[1]}/hook"
         threading.Thread(target=self._server.serve_forever, daemon=True).start()
 

@@ -378,15 +378,15 @@ def verify(
 
 @app.command(name="compile")
 def compile_kernels() -> None:
-    """Compile the engine's kernels into the cache (once after an install)."""
+    """Compile all kernels into the cache (once after an install)."""
     from engine.core import cache_is_warm
     from engine.core import compile_kernels as compile_all
+    from settlement.protocol.signers import recover_many
 
-    if cache_is_warm():
-        console.print("Kernels are compiled already.")
-        return
     with console.status("Compiling the matching kernels, once after an install ..."):
-        compile_all()
+        recover_many([], [])
+        if not cache_is_warm():
+            compile_all()
     console.print("Kernels are compiled.")
 
 

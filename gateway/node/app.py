@@ -24,6 +24,7 @@ from engine.types import Outcome
 from gateway.api.binance.mount import routers_of
 from gateway.api.budget_headers import BudgetHeaders, note
 from gateway.api.dependencies import charged, client_of, services_of, told
+from gateway.api.direct_route import DirectRoutes
 from gateway.api.services import Services
 from gateway.api.v1 import (
     contracts,
@@ -142,8 +143,9 @@ def create_app(services: Services) -> FastAPI:
     app.state.openapi = cache(lambda: orjson.dumps(schema_of(app)))
     app.state.asyncapi = cache(lambda: orjson.dumps(document_of(services.version)))
     charge = _charging(services.metrics)
-    answer_rejections(app, services.metrics, charge)
+    rejected = answer_rejections(app, services.metrics, charge)
     _answer_strays(app, charge)
+    app.add_middleware(DirectRoutes, endpoints=trading.DIRECT, rejected=rejected)
     app.add_middleware(BodyLimit, rejected=charge)
     app.add_middleware(Cors, charge=charge)
     app.add_middleware(BudgetHeaders)
@@ -223,8 +225,11 @@ def _answer_strays(app: FastAPI, charge: Charge) -> None:
     app.router.default = stray
 
 
-def answer_rejections(app: FastAPI, metrics: Metrics, charge: Charge) -> None:
-    """Turn our rejections, and the framework's own, into problem documents."""
+def answer_rejections(
+    app: FastAPI, metrics: Metrics, charge: Charge
+) -> Callable[[Request, Exception], Awaitable[Response]]:
+    """Turn our rejections, and the framework's own, into problem documents; return what does so
+    with ours."""
 
     async def rejected(_: Request, error: Exception) -> Response:
         assert isinstance(error, Rejection), "registered for Rejection"
@@ -246,3 +251,4 @@ def answer_rejections(app: FastAPI, metrics: Metrics, charge: Charge) -> None:
     app.add_exception_handler(Rejection, rejected)
     app.add_exception_handler(HTTPException, framework)
     app.add_exception_handler(RequestValidationError, invalid)
+    return rejected

@@ -73,6 +73,7 @@ _STEP: Final[Mapping[Phase, int]] = {
     Phase.RETURNED: 1,
     Phase.SEEN: 1,
     Phase.INVALID: 1,
+    Phase.REVERSED: 1,
     Phase.CONVERTING: 3,
     Phase.UNSOLD: 3,
     Phase.SETTLED: 4,
@@ -257,7 +258,7 @@ class CheckoutPage:
                     proof_url=f"/checkout/{invoice.id}/proof?{reading.query}",
                     back=_back(invoice, lang),
                 )
-            case Phase.LATE | Phase.SHORT | Phase.RETURNED | Phase.EXPIRED | Phase.INVALID:
+            case _:  # It did not pay, or does not any more.
                 return self._fill(
                     lang,
                     "expired",

@@ -38,6 +38,8 @@ class Phase(StrEnum):
     """It did not pay, and all of it is given back."""
     EXPIRED = "expired"
     INVALID = "invalid"
+    REVERSED = "reversed"
+    """It had paid, and a reorganisation has taken it away; it may come back."""
 
 
 ENDED: Final = (Phase.SETTLED, Phase.INVALID)
@@ -184,6 +186,8 @@ def phase_of(invoice: InvoiceDocument, sums: Sums) -> Phase:
             return Phase.EXPIRED
         case InvoiceState.EXPIRED:
             return Phase.LATE if invoice.short == "0" else Phase.SHORT
+        case InvoiceState.INVALID if invoice.exception is InvoiceException.REVERSED:
+            return Phase.REVERSED
         case InvoiceState.INVALID:
             return Phase.INVALID
         case InvoiceState.SETTLED if sums.going:
@@ -223,6 +227,8 @@ def _sayings(
             return (said("say_expired"), said("say_ask_shop"))
         case Phase.INVALID:
             return (said("say_invalid"),)
+        case Phase.REVERSED:
+            return (said("say_reversed"),)
 
 
 def _price(invoice: InvoiceDocument) -> Money:

@@ -72,7 +72,8 @@ class FillDocument(msgspec.Struct, frozen=True):
 class ConversionSummary(msgspec.Struct, frozen=True):
     """One sale: of ``amount`` tokens ``sold`` brought ``proceeds``, of which ``net`` remains.
 
-    ``gathered`` of it were too little for an order and wait to be sold with others. A sale
+    ``gathered`` of it were too little for an order and wait to be sold with others; ``reversed``
+    were of money that a reorganisation took away before they were sold. A sale
     ``from_pot`` is one of what several invoices gave; ``net`` is shared over them. ``at_middle`` is
     what ``sold`` would have brought at the middle of the book when it was sold, ``spread_ppm`` by
     how many millionths it brought less (negative: more); both null where the book had no two sides.
@@ -85,6 +86,7 @@ class ConversionSummary(msgspec.Struct, frozen=True):
     sold: str
     unsold: str
     gathered: str
+    reversed: str
     from_pot: bool
     proceeds: str
     fee: str
@@ -306,6 +308,7 @@ def conversion_summary(catalog: Catalog, conversion: Conversion) -> ConversionSu
         sold=decimal_of_pips(terms.sold_pips(market, conversion)),
         unsold=decimal_of_pips(terms.unsold_pips(market, conversion)),
         gathered=decimal_of_pips(conversion.to_pot_pips),
+        reversed=decimal_of_pips(conversion.reversed_pips),
         from_pot=conversion.from_pot,
         proceeds=decimal_of_pips(proceeds),
         fee=decimal_of_pips(fee),

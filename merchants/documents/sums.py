@@ -56,6 +56,8 @@ def _sums_query() -> Select[*tuple[Any, ...]]:
     open_states = (ConversionState.PENDING, ConversionState.EXECUTING)
     kept = and_(state.in_(open_states), Conversion.attempts > 0, Conversion.reason != "")
     alone = Conversion.from_pot.is_(False)
+    is_held = and_(state == ConversionState.HELD, Conversion.reversed_pips == 0)
+    taken_out = Conversion.to_pot_pips + Conversion.reversed_pips
     ended = state.in_((ConversionState.FINAL, ConversionState.HELD))
     return (
         select(
@@ -65,10 +67,10 @@ def _sums_query() -> Select[*tuple[Any, ...]]:
             func.count(),
             func.sum(case((and_(alone, not_(ended)), 1), else_=0)),
             func.sum(case((and_(alone, kept), 1), else_=0)),
-            func.sum(case((and_(alone, state == ConversionState.HELD), 1), else_=0)),
+            func.sum(case((and_(alone, is_held), 1), else_=0)),
             func.max(Conversion.lots_filled) + func.max(Conversion.odd_pips),
             *exact_sum(case((alone, Conversion.lots), else_=0)),
-            *exact_sum(case((alone, Conversion.to_pot_pips), else_=0)),
+            *exact_sum(case((alone, taken_out), else_=0)),
         )
         .where(Conversion.invoice_id.in_(_IDS))
         .group_by(Conversion.invoice_id, Conversion.market, Conversion.lot_pips)

@@ -12,7 +12,8 @@ from sqlalchemy.orm import InstrumentedAttribute, aliased
 
 from merchants.records.endpoints import DELIVERY_WAITS, Delivery, Endpoint
 from merchants.records.grants import Grant
-from merchants.records.tables import CONVERSION_WAITS, Conversion
+from merchants.records.states import InvoiceState
+from merchants.records.tables import CONVERSION_WAITS, Conversion, Invoice
 
 
 def _owners_due(
@@ -86,3 +87,27 @@ STORES_TO_SELL_FOR: Final = _sellers.where(
 )
 """Stores that have a sale due at ``now_ns``, the longest due first. Nothing can be sold before the
 wallet has approved a key."""
+
+SALES_MAX: Final = 8
+TO_SELL_FIRST: Final = (
+    select(Conversion.id)
+    .where(
+        CONVERSION_WAITS,
+        Conversion.store_id == bindparam("store_id"),
+        Conversion.next_attempt_ns <= bindparam("now_ns", type_=BigInteger),
+    )
+    .order_by(Conversion.next_attempt_ns)
+    .limit(SALES_MAX)
+)
+"""What a store has to sell at ``now_ns``, the longest due first, some of it."""
+
+SETTLING_MANY: Final = 32
+SETTLING: Final = (
+    select(Invoice.id)
+    .where(
+        Invoice.state == InvoiceState.PROCESSING,
+        Invoice.processing_ns >= bindparam("since_ns", type_=BigInteger),
+    )
+    .limit(SETTLING_MANY)
+)
+"""Invoices of which all was seen at ``since_ns`` or later and is not booked, so many at most."""

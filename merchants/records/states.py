@@ -1,6 +1,6 @@
-"""Which moves may an invoice, a payment, a conversion and a webhook delivery make?
+"""Which moves may an invoice, a payment, a booking, a conversion and a webhook delivery make?
 
-Four small machines instead of one large one: each has few states, and what they mean together
+Five small machines instead of one large one: each has few states, and what they mean together
 (paid but late, settled but not yet converted) follows from their product. An edge that is not
 declared here is our bug wherever it is asked for, never something that came from outside.
 """
@@ -20,7 +20,8 @@ class InvoiceState(StrEnum):
     """All of it is in the merchant's vault account."""
     EXPIRED = "expired"
     INVALID = "invalid"
-    """It was seen in full and never became final."""
+    """It was seen in full and never became final, or was settled until a reorganisation took the
+    money away."""
 
 
 class InvoiceException(StrEnum):
@@ -31,6 +32,8 @@ class InvoiceException(StrEnum):
     PAID_OVER = "paid_over"
     PAID_LATE = "paid_late"
     """It was not full in time; it was worth the price when all of it had come."""
+    REVERSED = "reversed"
+    """It was settled, and a reorganisation has taken away so much of it that it is not paid."""
 
 
 class PaymentState(StrEnum):
@@ -40,6 +43,20 @@ class PaymentState(StrEnum):
     CONFIRMING = "confirming"
     FINAL = "final"
     ORPHANED = "orphaned"
+
+
+class CreditState(StrEnum):
+    """A deposit that the engine has booked, and where it is on chain. The ledger keeps it whatever
+    becomes of it there."""
+
+    BOOKED = "booked"
+    """In a block that is deep enough, as far as anybody knows."""
+    MOVED = "moved"
+    """A reorganisation has put it into a block that is not deep enough yet."""
+    MISSING = "missing"
+    """It is in no block; there is still time for it to come back."""
+    GONE = "gone"
+    """It has not come back in time."""
 
 
 class ConversionState(StrEnum):
@@ -53,7 +70,8 @@ class ConversionState(StrEnum):
     BATCHED = "batched"
     FINAL = "final"
     HELD = "held"
-    """Attempts are spent; what is left stays as token in the merchant's account."""
+    """Attempts are spent, or the chain has taken back what was to be sold; what is left stays as
+    token in the merchant's account."""
 
 
 class DeliveryState(StrEnum):
@@ -65,6 +83,12 @@ class DeliveryState(StrEnum):
     DEAD = "dead"
 
 
+ON_CHAIN: Final = (CreditState.BOOKED, CreditState.MOVED)
+"""While a booking counts."""
+
+UNSURE: Final = (CreditState.MOVED, CreditState.MISSING)
+"""While nothing is decided: nothing of its invoice is sold, settled or swept."""
+
 State = TypeVar("State", bound=StrEnum)
 Edges = Mapping[State, frozenset[State]]
 
@@ -73,7 +97,8 @@ INVOICE_EDGES: Final[Edges[InvoiceState]] = {
     InvoiceState.PROCESSING: frozenset(
         {InvoiceState.SETTLED, InvoiceState.INVALID, InvoiceState.NEW, InvoiceState.EXPIRED}
     ),
-    InvoiceState.SETTLED: frozenset(),
+    # A reorganisation has taken the money away.
+    InvoiceState.SETTLED: frozenset({InvoiceState.INVALID}),
     # Back to NEW by a new price.
     InvoiceState.EXPIRED: frozenset({InvoiceState.PROCESSING, InvoiceState.NEW}),
     InvoiceState.INVALID: frozenset({InvoiceState.PROCESSING}),
@@ -81,13 +106,24 @@ INVOICE_EDGES: Final[Edges[InvoiceState]] = {
 
 EXCEPTION_EDGES: Final[Edges[InvoiceException]] = {
     InvoiceException.NONE: frozenset(
-        {InvoiceException.PAID_PARTIAL, InvoiceException.PAID_OVER, InvoiceException.PAID_LATE}
+        {
+            InvoiceException.PAID_PARTIAL,
+            InvoiceException.PAID_OVER,
+            InvoiceException.PAID_LATE,
+            InvoiceException.REVERSED,
+        }
     ),
     InvoiceException.PAID_PARTIAL: frozenset(
         {InvoiceException.NONE, InvoiceException.PAID_OVER, InvoiceException.PAID_LATE}
     ),
-    InvoiceException.PAID_OVER: frozenset({InvoiceException.NONE, InvoiceException.PAID_PARTIAL}),
-    InvoiceException.PAID_LATE: frozenset({InvoiceException.NONE}),
+    InvoiceException.PAID_OVER: frozenset(
+        {InvoiceException.NONE, InvoiceException.PAID_PARTIAL, InvoiceException.REVERSED}
+    ),
+    InvoiceException.PAID_LATE: frozenset({InvoiceException.NONE, InvoiceException.REVERSED}),
+    # It has come back, or was paid anew.
+    InvoiceException.REVERSED: frozenset(
+        {InvoiceException.NONE, InvoiceException.PAID_OVER, InvoiceException.PAID_LATE}
+    ),
 }
 
 PAYMENT_EDGES: Final[Edges[PaymentState]] = {
@@ -95,10 +131,18 @@ PAYMENT_EDGES: Final[Edges[PaymentState]] = {
         {PaymentState.CONFIRMING, PaymentState.FINAL, PaymentState.ORPHANED}
     ),
     PaymentState.CONFIRMING: frozenset({PaymentState.FINAL, PaymentState.ORPHANED}),
-    PaymentState.FINAL: frozenset(),
+    # By a reorganisation deeper than the confirmations.
+    PaymentState.FINAL: frozenset({PaymentState.ORPHANED}),
     PaymentState.ORPHANED: frozenset(
         {PaymentState.DETECTED, PaymentState.CONFIRMING, PaymentState.FINAL}
     ),
+}
+
+CREDIT_EDGES: Final[Edges[CreditState]] = {
+    CreditState.BOOKED: frozenset({CreditState.MOVED, CreditState.MISSING}),
+    CreditState.MOVED: frozenset({CreditState.BOOKED, CreditState.MISSING}),
+    CreditState.MISSING: frozenset({CreditState.BOOKED, CreditState.MOVED, CreditState.GONE}),
+    CreditState.GONE: frozenset({CreditState.BOOKED, CreditState.MOVED}),
 }
 
 CONVERSION_EDGES: Final[Edges[ConversionState]] = {

@@ -28,6 +28,7 @@ from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column, relationship
 
 from merchants.records.states import (
     ConversionState,
+    CreditState,
     DeliveryState,
     InvoiceException,
     InvoiceState,
@@ -84,6 +85,7 @@ CONVERSION_UNDER_WAY: Final = text("following")
 INVOICE_UNDER_WAY: Final = text(
     "(state IN ('new', 'processing') OR sweep_at_ns IS NOT NULL OR judge_at_ns IS NOT NULL)"
 )
+CREDIT_ASTRAY: Final = text("state <> 'booked'")
 INVOICE_HAS_OTHERS: Final = text("(state IN ('new', 'processing') AND other_count > 0)")
 
 
@@ -105,6 +107,7 @@ class Table(DeclarativeBase):
         InvoiceState: _words(InvoiceState),
         InvoiceException: _words(InvoiceException),
         PaymentState: _words(PaymentState),
+        CreditState: _words(CreditState),
         ConversionState: _words(ConversionState),
         DeliveryState: _words(DeliveryState),
     }
@@ -220,7 +223,10 @@ class Payment(Table):
     """One transfer to an invoice's address, whichever token it carried."""
 
     __tablename__ = "payments"
-    __table_args__ = (Index("payments_of_store", "store_id", "seen_ns", "tx_hash", "log_index"),)
+    __table_args__ = (
+        Index("payments_of_store", "store_id", "seen_ns", "tx_hash", "log_index"),
+        Index("payments_by_block", "block_number"),
+    )
 
     tx_hash: Mapped[bytes] = mapped_column(primary_key=True)
     log_index: Mapped[int] = mapped_column(primary_key=True)
@@ -256,11 +262,16 @@ class Credit(Table):
 
     ``swept_raw`` is what left the invoice's address for it, "0" for one that came straight into the
     vault. None is from before the two were told apart: it counts as swept. ``booked_ns`` is the
-    time of its command.
+    time of its command. ``missed_at_block`` was the newest block when it was found to be in none
+    any more, None while it is in one.
     """
 
     __tablename__ = "credits"
-    __table_args__ = (Index("credits_of_store", "store_id", "token", "sequence"),)
+    __table_args__ = (
+        Index("credits_of_store", "store_id", "token", "sequence"),
+        Index("credits_by_block", "block_number"),
+        Index("credits_astray", "invoice_id", **only(CREDIT_ASTRAY)),
+    )
 
     tx_hash: Mapped[bytes] = mapped_column(primary_key=True)
     log_index: Mapped[int] = mapped_column(primary_key=True)
@@ -269,6 +280,10 @@ class Credit(Table):
     amount_pips: Mapped[int]
     sequence: Mapped[int]
     swept_raw: Mapped[str | None]
+    state: Mapped[CreditState] = mapped_column(
+        default=CreditState.BOOKED, server_default=text("'booked'")
+    )
+    missed_at_block: Mapped[int | None]
     booked_ns: Mapped[int] = mapped_column(default=0, server_default="0")
     block_number: Mapped[int] = mapped_column(default=0, server_default="0")
     store_id: Mapped[str] = mapped_column(server_default=text("''"))
@@ -284,7 +299,8 @@ class Conversion(Table):
     brought ``proceeds_pips`` before ``fee_pips``: counted as they come, for they may be thousands.
     ``at_middle_pips`` is what the fills that brought ``compared_pips`` of it would have brought at
     the middle of the book when their order was signed; the others had none to compare with.
-    ``to_pot_pips`` of it were too little for an order and went into the store's pot. A sale
+    ``to_pot_pips`` of it were too little for an order and went into the store's pot,
+    ``reversed_pips`` were of money that a reorganisation took away, and are not sold. A sale
     ``from_pot`` is one of what several invoices gave (``merchants.records.pots``), and belongs to
     the invoice that made it possible.
     """
@@ -319,6 +335,7 @@ class Conversion(Table):
     compared_pips: Mapped[int] = mapped_column(Digits, default=0, server_default=text("'0'"))
     from_pot: Mapped[bool] = mapped_column(default=False, server_default="0")
     to_pot_pips: Mapped[int] = mapped_column(default=0, server_default="0")
+    reversed_pips: Mapped[int] = mapped_column(default=0, server_default="0")
 
     invoice: Mapped[Invoice] = relationship(back_populates="conversions")
 

@@ -47,8 +47,8 @@ def sold_pips(market: Market, conversion: Conversion) -> int:
 
 def unsold_pips(market: Market, conversion: Conversion) -> int:
     """Return the base pips of a conversion that are still to be sold."""
-    ordered = pips_of(market, conversion) - conversion.to_pot_pips
-    return ordered - sold_pips(market, conversion)
+    taken_out = conversion.to_pot_pips + conversion.reversed_pips
+    return pips_of(market, conversion) - taken_out - sold_pips(market, conversion)
 
 
 def sell(market: Market, conversion: Conversion, pips: int) -> None:

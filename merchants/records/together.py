@@ -11,16 +11,25 @@ from itertools import islice
 from typing import Any, Final, TypeVar
 
 from sqlalchemy import select, tuple_, union
-from sqlalchemy.orm import InstrumentedAttribute, Session, selectinload
+from sqlalchemy.orm import InstrumentedAttribute, Session, joinedload, selectinload
 from sqlalchemy.orm.attributes import set_committed_value
 
 from merchants.records.pots import Gift
-from merchants.records.tables import Conversion, Credit, Invoice, Payment, Sweep
+from merchants.records.tables import Conversion, Credit, Invoice, Order, Payment, Sweep
 
 TOGETHER: Final = tuple(
     selectinload(rows) for rows in (Invoice.payments, Invoice.sweeps, Invoice.credits)
 )
 """Options of a query for invoices: what came for them and what left comes along."""
+
+WITH_INVOICE: Final = selectinload(Conversion.invoice)
+JOINED_INVOICE: Final = joinedload(Conversion.invoice, innerjoin=True)
+"""Options of a query for many sales, and for one: whose it is comes along."""
+
+WITH_SALE: Final = joinedload(Order.conversion, innerjoin=True).joinedload(
+    Conversion.invoice, innerjoin=True
+)
+"""Option of a query for an order: what it sells, and whose that is, come along."""
 
 Place = tuple[bytes, int]
 """A transfer or a log entry: its transaction, and which there."""
@@ -55,6 +64,16 @@ def know_unsold(session: Session, invoices: Sequence[Invoice]) -> None:
     for invoice in invoices:
         if invoice.id not in sold:
             set_committed_value(invoice, "conversions", [])
+            set_committed_value(invoice, "gifts", [])
+
+
+def know_ungiven(session: Session, invoices: Sequence[Invoice]) -> None:
+    """See which invoices have given nothing to a pot so far."""
+    names = {invoice.id for invoice in invoices}
+    query = select(Gift.invoice_id).where(Gift.invoice_id.in_(sorted(names))).distinct()
+    given = set(session.scalars(query)) if names else set()
+    for invoice in invoices:
+        if invoice.id not in given:
             set_committed_value(invoice, "gifts", [])
 
 

@@ -5,7 +5,7 @@ runs from when the rows are read: on a busy machine the reading took the whole t
 rows one was moved on, and the other fifteen were read again for the next.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Final, TypeVar
 
 from sqlalchemy import Select
@@ -27,9 +27,17 @@ class Turn:
         self.is_whole = True
         """Whether all rows were given out."""
 
-    def rows(self, session: Session, query: Select[Row]) -> Iterator[Row]:
-        """Yield what ``query`` finds, at least one row, until the turn is over."""
+    def rows(
+        self,
+        session: Session,
+        query: Select[Row],
+        look: Callable[[Sequence[Row]], None] | None = None,
+    ) -> Iterator[Row]:
+        """Yield what ``query`` finds, at least one row, until the turn is over; ``look`` reads
+        first, for all of them together, what their moving on looks at."""
         found = session.scalars(query.limit(self._rows_max)).all()
+        if look is not None:
+            look(found)
         began_ns = self._clock()
         for count, row in enumerate(found, 1):
             yield row

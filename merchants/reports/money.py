@@ -3,11 +3,12 @@
 from collections import Counter
 from typing import Final
 
-from sqlalchemy import BigInteger, cast, select
+from sqlalchemy import BigInteger, case, cast, select
 from sqlalchemy.orm import Session
 
 from merchants.records.amounts import decimal_of_pips, exact_sum, hex_of, sum_of
 from merchants.records.movements import Movement, MovementKind
+from merchants.records.states import ON_CHAIN
 from merchants.records.tables import Conversion, Credit, Fill, Invoice, Store
 from merchants.records.terms import market_of
 from merchants.reports.page import Asked, House, Page
@@ -68,6 +69,7 @@ class _Sums:
 
     def __init__(self) -> None:
         self.paid_in: Counter[bytes] = Counter()
+        self.reversed: Counter[bytes] = Counter()
         self.deposited: Counter[bytes] = Counter()
         self.withdrawn: Counter[bytes] = Counter()
         self.sold: Counter[bytes] = Counter()
@@ -105,6 +107,7 @@ def reconciliation(session: Session, house: House, store: Store, asked: Asked) -
                 ledger=decimal_of_pips(owed),
                 besides=signed_decimal(owed - expected),
                 difference=signed_decimal(sums.difference[token]),
+                reversed=decimal_of_pips(sums.reversed[token]),
             )
         )
     return Page(rows, "")
@@ -114,13 +117,19 @@ def _add_movements(session: Session, store: Store, sums: _Sums) -> None:
     """Count what invoices brought and what came and went besides."""
     stores = select(Store.id).where(Store.wallet == store.wallet)
     paid = (
-        select(Credit.token, *exact_sum(Credit.amount_pips))
+        select(
+            Credit.token,
+            *exact_sum(Credit.amount_pips),
+            # The ledger has it all the same.
+            *exact_sum(case((Credit.state.in_(ON_CHAIN), 0), else_=Credit.amount_pips)),
+        )
         .join(Invoice, Invoice.id == Credit.invoice_id)
         .where(Credit.store_id.in_(stores), Invoice.wallet == store.wallet)
         .group_by(Credit.token)
     )
     for token, *halves in session.execute(paid):
-        sums.paid_in[token] += sum_of(halves)
+        sums.paid_in[token] += sum_of(halves[:2])
+        sums.reversed[token] += sum_of(halves[2:])
     moved = (
         select(
             Movement.token,

@@ -132,7 +132,8 @@ class ReconciliationRow(msgspec.Struct, frozen=True):
     ``fees``), ``withdrawn`` less what came back: these make ``expected``. ``ledger`` is what the
     exchange owes the account now, ``besides`` their difference: what the wallet traded by itself,
     or had before. ``difference`` has to be 0: between what trades brought one by one and what is
-    counted with conversions and invoices.
+    counted with conversions and invoices. ``reversed`` of ``paid_in`` has left the chain by a
+    reorganisation: the ledger has it, and the vault has not.
     """
 
     token: str
@@ -146,3 +147,4 @@ class ReconciliationRow(msgspec.Struct, frozen=True):
     ledger: str
     besides: str
     difference: str
+    reversed: str

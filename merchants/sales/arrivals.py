@@ -16,7 +16,7 @@ from merchants.documents.native import listed
 from merchants.records.amounts import DUST_SHARE, counted
 from merchants.records.options import option_of
 from merchants.records.others import new_other, other_of
-from merchants.records.states import PAYMENT_EDGES, PaymentState, moved
+from merchants.records.states import ON_CHAIN, PAYMENT_EDGES, CreditState, PaymentState, moved
 from merchants.records.tables import Credit, Invoice, Payment, Sweep
 from merchants.records.together import Place, Placed, row_at
 from settlement.orders.catalog import Catalog, Token
@@ -121,7 +121,7 @@ class Arrivals:
     def orphaned(self, session: Session, tx_hash: bytes, log_index: int) -> Invoice | None:
         """Take back a transfer whose block left the chain; return whose it was.
 
-        What was booked stays: the deposit's own confirmations stand behind it.
+        What was booked stays: ``merchants.sales.reversals`` follows the deposit itself.
         """
         sweep = session.get(Sweep, (tx_hash, log_index))
         if sweep is not None:
@@ -133,10 +133,15 @@ class Arrivals:
         payment = session.get(Payment, (tx_hash, log_index))
         if payment is None:
             return None
-        if payment.state not in (PaymentState.FINAL, PaymentState.ORPHANED):
+        if payment.state is not PaymentState.FINAL:
+            self.orphan(payment)
+        return session.get_one(Invoice, payment.invoice_id)
+
+    def orphan(self, payment: Payment) -> None:
+        """Let a transfer count no more: it is in no block."""
+        if payment.state is not PaymentState.ORPHANED:
             payment.state = moved(PAYMENT_EDGES, payment.state, PaymentState.ORPHANED)
             payment.confirmations = 0
-        return session.get_one(Invoice, payment.invoice_id)
 
     def credit(self, session: Session, invoice: Invoice, deposit: Deposit) -> Credit | None:
         """Take what the engine booked; return it if this log entry is new."""
@@ -165,6 +170,8 @@ class Arrivals:
             swept_raw="0" if sweep is None else sweep.raw,
             booked_ns=deposit.booked_ns,
             block_number=evidence.block_number,
+            state=CreditState.BOOKED,
+            missed_at_block=None,
         )
         invoice.credits.append(credit)
         option = option_of(invoice, deposit.token)
@@ -172,16 +179,25 @@ class Arrivals:
             option.credited_pips = counted(option.credited_pips, deposit.amount_pips)
         return credit
 
+    def count_booked(self, invoice: Invoice) -> None:
+        """Count anew what is booked in the options: a reorganisation has moved some of it."""
+        for option in invoice.options:
+            option.credited_pips = 0
+            for credit in invoice.credits:
+                if credit.token == option.token and credit.state in ON_CHAIN:
+                    option.credited_pips = counted(option.credited_pips, credit.amount_pips)
+
     def count(self, invoice: Invoice) -> dict[bytes, int]:
         """Bring the invoice's sums and its payments' states up to date; return what lies at its
         address in blocks, in pips by token."""
-        booked = invoice.credits
+        booked = [credit for credit in invoice.credits if credit.state in ON_CHAIN]
+        undone = {(c.tx_hash, c.token) for c in invoice.credits if c.state not in ON_CHAIN}
         emptied: dict[bytes, int] = {}
         for sweep in invoice.sweeps:
-            if sweep.is_booked:
+            if sweep.is_booked and (sweep.tx_hash, sweep.token) not in undone:
                 emptied[sweep.token] = max(sweep.block_number, emptied.get(sweep.token, 0))
         came: dict[bytes, list[Payment]] = {option.token: [] for option in invoice.options}
-        came |= {credit.token: [] for credit in booked}
+        came |= {credit.token: [] for credit in invoice.credits}
         for payment in sorted(invoice.payments, key=_age):
             of_token = came.setdefault(payment.token, [])
             if payment.state is not PaymentState.ORPHANED:

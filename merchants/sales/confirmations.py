@@ -14,6 +14,7 @@ from merchants.records.confirmations import ConfirmationStep, steps_of
 from merchants.records.database import reading, transaction
 from merchants.records.rejection import Rejection
 from merchants.records.shares import booked_pips, ways_of, worth_pips
+from merchants.records.states import ON_CHAIN
 from merchants.records.tables import Invoice, Store
 
 STEPS_MAX: Final = 8
@@ -82,7 +83,7 @@ def deep_at(invoice: Invoice, least_pips: int, newest_block: int) -> int | None:
     counted = dict.fromkeys((way.token for way in ways_of(invoice)), 0)
     block = 0
     for credit in sorted(invoice.credits, key=lambda row: row.block_number):
-        if credit.token not in counted:
+        if credit.token not in counted or credit.state not in ON_CHAIN:
             continue
         counted[credit.token] += credit.amount_pips
         block = credit.block_number

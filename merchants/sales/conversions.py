@@ -6,8 +6,9 @@ and its fate is read from the journal alone, so a restart sends the same digest 
 that it was carried out; it can never sell twice.
 """
 
+import asyncio
 from collections.abc import Callable, Mapping, Sequence
-from itertools import islice
+from itertools import islice, zip_longest
 from types import MappingProxyType
 from typing import Final
 
@@ -19,21 +20,34 @@ from engine.events import EventKind
 from engine.log_entries import LogEntry
 from engine.types import LOTS_MAX, MONEY_MAX, PRICE_MAX, Outcome
 from merchants.documents.sums import Sums, placed_pips, sums_of_one
-from merchants.records import spread, terms
+from merchants.records import terms
 from merchants.records.database import transaction
 from merchants.records.grants import Grant
 from merchants.records.options import Way
 from merchants.records.policies import ConversionPolicy, policy_of
-from merchants.records.pots import pot_ref
-from merchants.records.queues import STORES_TO_SELL_FOR
+from merchants.records.queues import (
+    SETTLING,
+    SETTLING_MANY,
+    STORES_TO_SELL_FOR,
+    TO_SELL_FIRST,
+)
 from merchants.records.shares import booked_pips, ways_of
 from merchants.records.states import CONVERSION_EDGES, ConversionState, moved
-from merchants.records.tables import CONVERSION_WAITS, Conversion, Fill, Invoice, Order
-from merchants.records.together import once
+from merchants.records.tables import Conversion, Fill, Invoice, Order
+from merchants.records.together import (
+    JOINED_INVOICE,
+    WITH_INVOICE,
+    WITH_SALE,
+    know_ungiven,
+    once,
+)
 from merchants.records.turns import Turn
 from merchants.sales.adopted import adopt, granting_wallets
+from merchants.sales.fills import count, fill_of, states_of
 from merchants.sales.pots import Pots, lowest_ticks, new_conversion
 from merchants.sales.reference_prices import Prices
+from merchants.sales.sale_orders import unsigned_order
+from merchants.sales.uncovered import Uncovered
 from merchants.stores.grants import grant_for, is_approved
 from merchants.stores.keyring import Keyring
 from merchants.webhooks import events
@@ -41,7 +55,7 @@ from merchants.webhooks.event_types import EventType
 from settlement.orders.catalog import Market
 from settlement.ports import ExchangePort, SettlementPort, TradeState
 from settlement.protocol.eip712 import order_digest, sign
-from settlement.protocol.evidence import OrderBits, SignedOrder, decode, encode, evidence_of
+from settlement.protocol.evidence import SignedOrder, decode, encode, evidence_of
 
 RETRY_DELAYS_S: Final = (1, 5, 30, 120, 600, 1800, 3600)
 """Waits between attempts; after one attempt more than these the rest is held as token."""
@@ -54,8 +68,20 @@ NOTIONAL_MAX: Final = MONEY_MAX // 2
 
 NOTHING: Final[Mapping[bytes, int]] = MappingProxyType({})
 
+SETTLING_NS: Final = 30 * 10**9
+"""Invoices that have waited longer to be settled make no sale stand back."""
+
+STAND_BACK_NS: Final = 3 * 10**9
+"""How long a sale stands back at most, however many invoices wait."""
+
 ADVANCED_MAX: Final = 100
 """Most conversions that are read at once to be moved on."""
+
+REVERSED: Final = "PAYMENT_REVERSED"
+"""Why a sale is held whose money a reorganisation has taken away."""
+
+UNSURE_RETRY_NS: Final = 10 * 10**9
+"""How often it is looked whether money that has left the chain is there again."""
 
 _PROGRESS: Final = ("matched", "batched", "submitted", "mined", "final")
 _BUSTED: Final = "busted"
@@ -81,6 +107,7 @@ class Conversions:
         self._keyring = keyring
         self._clock = clock
         self.pots = Pots(exchange.catalog, prices, exchange.now_ns)
+        self.uncovered = Uncovered(database, exchange.catalog, self.pots)
         self._asked: str | None = ""
         """Up to which conversion settlement was asked since this start; None when all are known."""
         self._to_advance: dict[str, None] = {}
@@ -171,8 +198,11 @@ class Conversions:
         """Place the orders of conversions that are due, ``rows_max`` at most, and at least one, as
         long as that lasts; return whether all are placed that there was room for.
 
-        In rounds, one order a store in each: nobody waits behind all that another has to sell. One
+        Stores take turns, an order each: nobody waits behind all that another has to sell. One
         order a wallet at a time: two would be given the same nonce.
+
+        While many invoices wait to be settled what fell due just now stands back: a shop ships on
+        money that has come, and no goods wait for the sale of it.
         """
         self._granting = set()
         began_ns, left = self._clock(), rows_max
@@ -185,30 +215,34 @@ class Conversions:
         return True
 
     def _round(self, rows_max: int) -> list[str]:
-        """Return the orders that a restart left open, then of each store what is due first."""
+        """Return the orders that a restart left open, then what is due, a turn for each store."""
+        now_ns = self._clock()
         with transaction(self._database) as session:
-            unresolved = select(Order.conversion_id).where(Order.outcome.is_(None))
-            stores = session.scalars(STORES_TO_SELL_FOR, {"now_ns": self._clock()}).all()
-            firsts = [
-                session.scalars(
-                    select(Conversion.id)
-                    .where(CONVERSION_WAITS, Conversion.store_id == store_id)
-                    .order_by(Conversion.next_attempt_ns)
-                    .limit(1)
-                ).one()
+            many = session.scalars(SETTLING, {"since_ns": now_ns - SETTLING_NS}).all()
+            due_ns = now_ns - (STAND_BACK_NS if len(many) == SETTLING_MANY else 0)
+            stores = session.scalars(STORES_TO_SELL_FOR, {"now_ns": due_ns}).all()
+            longest = [
+                session.scalars(TO_SELL_FIRST, {"store_id": store_id, "now_ns": due_ns}).all()
                 for store_id in stores[:rows_max]
             ]
+            firsts = [name for turn in zip_longest(*longest) for name in turn if name is not None]
+            unresolved = select(Order.conversion_id).where(Order.outcome.is_(None))
             return [*session.scalars(unresolved.limit(rows_max)), *firsts][:rows_max]
 
     async def _execute(self, conversion_id: str) -> None:
         with transaction(self._database) as session:
-            order = self._order_for(session, session.get_one(Conversion, conversion_id))
+            conversion = session.get_one(Conversion, conversion_id, options=[JOINED_INVOICE])
+            order = self._order_for(session, conversion)
         if order is None:
             return
         result = await self._exchange.place(order)
         if result.sequence == 0:
             with transaction(self._database) as session:
                 self._rejected(session, order.digest, result.outcome)
+            return
+        # Who reads the log comes a turn of the loop behind its answers, and until we have read of
+        # this order the wallet has none other.
+        await asyncio.sleep(0)
 
     def _order_for(self, session: Session, conversion: Conversion) -> SignedOrder | None:
         """Return the order to place now: the one that is stored, or a new one, stored first."""
@@ -222,7 +256,7 @@ class Conversions:
             stored = decode(unresolved.body)
             assert isinstance(stored, SignedOrder), "only orders are stored there"
             return stored
-        if conversion.state is not ConversionState.PENDING:
+        if not self._may_sell(session, conversion):
             return None
 
         market = terms.market_of(self._exchange.catalog, conversion.market)
@@ -269,6 +303,23 @@ class Conversions:
         self._wallets_waiting.add(wallet)
         return order
 
+    def _may_sell(self, session: Session, conversion: Conversion) -> bool:
+        """Return whether it is to be sold, and what is sold of it is on the chain."""
+        if conversion.state is not ConversionState.PENDING:
+            return False
+        if self.uncovered.is_unsure(session, conversion):
+            conversion.next_attempt_ns = self._clock() + UNSURE_RETRY_NS
+            return False
+        if self.uncovered.shrink(session, conversion):
+            self._hold(session, conversion, REVERSED)
+            return False
+        return True
+
+    def take_back(self, session: Session, invoice: Invoice) -> None:
+        """Sell no more of an invoice than is covered by money that is on the chain."""
+        for conversion in self.uncovered.take_back(session, invoice):
+            self._hold(session, conversion, REVERSED)
+
     def _quoted_ticks(self, market: Market, conversion: Conversion, lots: int) -> int | None:
         """Return the price to take the limit from, in present ticks; None if there is none."""
         if conversion.quoted_ticks is not None:
@@ -284,23 +335,9 @@ class Conversions:
         ticks: int,
         expiry: int,
     ) -> SignedOrder:
-        invoice, store_id = conversion.invoice, conversion.store_id
-        unsigned = SignedOrder(
-            account=grant.wallet,
-            nonce=self._exchange.next_nonce(grant.wallet),
-            flags=OrderBits.SELL | OrderBits.SINGLE_SHOT,
-            lane=0,
-            base=market.base.address,
-            quote=market.quote.address,
-            base_amount=market.base_pips(lots),
-            quote_amount=market.quote_pips(lots, ticks),
-            trigger_or_display=0,
-            expiry=expiry,
-            max_fee_ppm=market.taker_fee_ppm,
-            ref=pot_ref(store_id) if conversion.from_pot else invoice.ref,
-            signature=b"",
-            signer=grant.key_address,
-            digest=b"",
+        nonce = self._exchange.next_nonce(grant.wallet)
+        unsigned = unsigned_order(
+            conversion, grant, market, lots, ticks, nonce=nonce, expiry=expiry
         )
         digest = order_digest(self._exchange.domain, unsigned)
         signature = sign(digest, self._keyring.get(grant.key_address))
@@ -321,7 +358,7 @@ class Conversions:
         if not isinstance(attachment, SignedOrder):
             return
         market: Market = entry.market
-        order = session.get(Order, attachment.digest)
+        order = session.get(Order, attachment.digest, options=[WITH_SALE])
         if order is None and attachment.account in self._granting:
             catalog, now_ns = self._exchange.catalog, self._clock()
             order = adopt(session, catalog, self.pots, attachment, market, now_ns)
@@ -335,30 +372,11 @@ class Conversions:
             if event.order_id != own_id:
                 continue  # A stop that our order woke.
             if event.kind == EventKind.TRADE:
-                lots, ticks = event.amount, event.price_ticks
-                state, number, tx_hash = self._now(event.trade_id)
-                pips, proceeds = market.base_pips(lots), market.quote_pips(lots, ticks)
-                is_worth = proceeds * attachment.base_amount >= attachment.quote_amount * pips
-                assert is_worth, "nothing is sold under the limit"
-                sold += pips
-                fill = Fill(
-                    trade_id=event.trade_id,
-                    conversion_id=conversion.id,
-                    store_id=conversion.store_id,
-                    traded_ns=entry.command.time_ns,
-                    lots=lots,
-                    price_ticks=ticks,
-                    lot_pips=market.lot_pips,
-                    tick_pips=market.tick_pips,
-                    proceeds_pips=proceeds,
-                    fee_pips=event.fee_pips,
-                    state=state,
-                    batch=number,
-                    tx_hash=tx_hash,
-                    at_middle_pips=spread.part_of(order.at_middle_pips, attachment, pips),
-                )
+                fill = fill_of(market, order, attachment, entry, event)
+                fill.state, fill.batch, fill.tx_hash = self._now(event.trade_id)
+                sold += market.base_pips(fill.lots)
                 session.add(fill)
-                _count(conversion, fill, 1)
+                count(conversion, fill, 1)
             elif event.kind in (EventKind.REJECTED, EventKind.POISONED, EventKind.UNFILLED):
                 last_word = Outcome(event.outcome)
 
@@ -385,7 +403,6 @@ class Conversions:
     def _resolve(self, session: Session, order: Order, outcome: Outcome, sequence: int) -> None:
         order.outcome = outcome
         order.sequence = sequence
-        session.flush()
         self._wallets_waiting.discard(order.wallet)
 
     def _go_on(self, conversion: Conversion, outcome: Outcome) -> None:
@@ -405,7 +422,7 @@ class Conversions:
             self._gather(session, conversion, outcome)
             return
         if conversion.attempts > len(RETRY_DELAYS_S):
-            self._hold(session, conversion, outcome)
+            self._hold(session, conversion, outcome.name)
             return
         conversion.state = moved(CONVERSION_EDGES, conversion.state, ConversionState.PENDING)
         delay_s = RETRY_DELAYS_S[conversion.attempts - 1]
@@ -415,6 +432,7 @@ class Conversions:
 
     def _gather(self, session: Session, conversion: Conversion, outcome: Outcome) -> None:
         """Put the rest, too little for an order, into the store's pot: it is sold with others."""
+        self.uncovered.shrink(session, conversion)
         market = terms.market_of(self._exchange.catalog, conversion.market)
         rest = terms.unsold_pips(market, conversion)
         self.pots.take_back(session, conversion, market, rest, self._clock())
@@ -422,9 +440,9 @@ class Conversions:
         conversion.reason = outcome.name
         self._to_advance[conversion.id] = None
 
-    def _hold(self, session: Session, conversion: Conversion, outcome: Outcome) -> None:
+    def _hold(self, session: Session, conversion: Conversion, reason: str) -> None:
         """Leave the rest as token in the merchant's account."""
-        conversion.reason = outcome.name
+        conversion.reason = reason
         self._become(session, conversion, ConversionState.HELD)
         self._to_advance[conversion.id] = None
 
@@ -451,11 +469,16 @@ class Conversions:
         if self._asked is not None:
             self._catch_up(session, turn, self._asked)
             return
-        due = select(Conversion).where(
-            Conversion.id.in_(tuple(islice(self._to_advance, ADVANCED_MAX)))
-        )
-        for conversion in turn.rows(session, due) if self._to_advance else ():
-            self._advance(session, conversion)
+        names = tuple(islice(self._to_advance, ADVANCED_MAX))
+        due = select(Conversion).where(Conversion.id.in_(names)).options(WITH_INVOICE)
+        states: dict[str, set[str]] = {}
+
+        def look(found: Sequence[Conversion]) -> None:
+            know_ungiven(session, [conversion.invoice for conversion in found])
+            states.update(states_of(session, found))
+
+        for conversion in turn.rows(session, due, look) if names else ():
+            self._advance(session, conversion, states[conversion.id])
             del self._to_advance[conversion.id]
 
     def _catch_up(self, session: Session, turn: Turn, asked: str) -> None:
@@ -496,12 +519,15 @@ class Conversions:
         if busted:
             self._undo(session, conversion, busted)
 
-    def _advance(self, session: Session, conversion: Conversion) -> None:
-        """Let a conversion be as far as the slowest of its fills."""
+    def _advance(
+        self, session: Session, conversion: Conversion, states: set[str] | None = None
+    ) -> None:
+        """Let a conversion be as far as the slowest of its fills, whose ``states`` are known or are
+        asked for."""
         final = _PROGRESS.index("final")
-        # By their states alone: of thousands of fills most news change nothing here.
-        states = select(Fill.state).where(Fill.conversion_id == conversion.id).distinct()
-        slowest = min(map(_PROGRESS.index, session.scalars(states)), default=final)
+        if states is None:
+            states = states_of(session, [conversion])[conversion.id]
+        slowest = min(map(_PROGRESS.index, states), default=final)
         if conversion.state is ConversionState.FINAL and slowest < final:
             # A reorganisation took back what was final; it will be again.
             self._become(session, conversion, ConversionState.BATCHED)
@@ -530,8 +556,10 @@ class Conversions:
         market = terms.market_of(self._exchange.catalog, conversion.market)
         for fill in busted:
             terms.sell(market, conversion, -terms.pips_of(market, fill))
-            _count(conversion, fill, -1)
+            count(conversion, fill, -1)
             session.delete(fill)
+        session.flush()
+        self.uncovered.shrink(session, conversion)
         if conversion.from_pot:
             self.pots.share(session, conversion)
         conversion.reason = "TRADE_BUSTED"
@@ -559,17 +587,6 @@ class Conversions:
             self._clock(),
             conversion=conversion,
         )
-
-
-def _count(conversion: Conversion, fill: Fill, times: int) -> None:
-    """Count what ``fill`` has brought; ``times`` is -1 where it is taken back."""
-    conversion.proceeds_pips += times * fill.proceeds_pips
-    conversion.fee_pips += times * fill.fee_pips
-    if fill.at_middle_pips is not None:
-        conversion.at_middle_pips += times * fill.at_middle_pips
-        conversion.compared_pips += times * fill.proceeds_pips
-    if not conversion.from_pot:
-        conversion.invoice.net_pips += times * (fill.proceeds_pips - fill.fee_pips)
 
 
 _EVENT_OF: Final = {

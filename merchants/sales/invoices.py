@@ -36,15 +36,18 @@ from merchants.records.shares import (
     received_pips,
     timely_pips,
     ways_of,
+    worth_pips,
 )
 from merchants.records.states import (
     EXCEPTION_EDGES,
     INVOICE_EDGES,
+    UNSURE,
+    CreditState,
     InvoiceException,
     InvoiceState,
     moved,
 )
-from merchants.records.tables import Credit, Invoice, Store
+from merchants.records.tables import Credit, Invoice, Payment, Store
 from merchants.records.turns import Turn
 from merchants.sales.adopted import was_sold
 from merchants.sales.arrivals import Arrivals, Deposit
@@ -89,6 +92,8 @@ REQUOTES_MAX: Final = 10
 
 RETURN: Final = ExceptionAction.RETURN
 REQUOTE: Final = ExceptionAction.REQUOTE
+
+REVERSED: Final = InvoiceException.REVERSED
 
 _AWAY: Final = (InvoiceState.EXPIRED, InvoiceState.INVALID)
 
@@ -290,6 +295,27 @@ class Invoices:
         if invoice.state is not InvoiceState.SETTLED:
             self._move_on(session, invoice, now_ns)
 
+    def orphan(self, payment: Payment) -> None:
+        """Let a transfer that was final count no more; ``recount`` has to follow."""
+        self._arrivals.orphan(payment)
+
+    def recount(self, session: Session, invoice: Invoice, now_ns: int) -> None:
+        """Count anew what came: a reorganisation has moved, taken away or brought back some."""
+        self._arrivals.count_booked(invoice)
+        if invoice.state in _AWAY and credited_pips(invoice):
+            invoice.judge_at_ns = now_ns
+        self._move_on(session, invoice, now_ns)
+
+    def take_back(self, session: Session, invoice: Invoice, now_ns: int) -> None:
+        """Some of its money is gone and has had its time to come back: sell no more than is
+        covered, and say so if what is left does not pay it any more."""
+        self._conversions.take_back(session, invoice)
+        if invoice.state is InvoiceState.SETTLED and not _is_paid_still(invoice):
+            invoice.exception = moved(EXCEPTION_EDGES, invoice.exception, REVERSED)
+            kind = EventType.INVOICE_REVERSED
+            self._go(session, invoice, InvoiceState.INVALID, kind, now_ns)
+        self._move_on(session, invoice, now_ns)
+
     def value_due(self, session: Session, now_ns: int, turn: Turn) -> None:
         """Look again for the price of other tokens that came and had none."""
         for invoice in self._others.due(session, now_ns, turn):
@@ -317,10 +343,16 @@ class Invoices:
         price; later only if more comes: a price that rises afterwards pays nobody's invoice."""
         due = select(Invoice).where(Invoice.judge_at_ns <= now_ns, Invoice.state.in_(_AWAY))
         for invoice in turn.rows(session, due):
+            if _is_unsure(invoice):
+                invoice.judge_at_ns = now_ns + JUDGE_RETRY_NS
+                continue
             worth = self._worth(session, invoice, now_ns)
             short = max(0, invoice.amount_pips - worth.pips)
             policy = exception_policy_of(session, invoice.store_id)
-            if was_sold(session, invoice):
+            if invoice.exception is REVERSED:
+                # Some of what came was sold: who gives that back gives back other money.
+                policy = keep_all(invoice.store_id)
+            elif was_sold(session, invoice):
                 # It was enough when it was weighed, before these rows were set back.
                 short, policy = 0, keep_all(invoice.store_id)
             invoice.judge_at_ns = None
@@ -430,14 +462,17 @@ class Invoices:
         if invoice.state is new and full and not timely and now_ns > invoice.expires_ns:
             self._go(session, invoice, InvoiceState.EXPIRED, EventType.INVOICE_EXPIRED, now_ns)
         waits = invoice.state is new or (invoice.state is InvoiceState.EXPIRED and timely)
-        revives = invoice.state is InvoiceState.INVALID and booked and timely
-        if (full and waits) or revives:
+        unsure, is_back = _is_unsure(invoice), _is_back(invoice)
+        revives = invoice.state is InvoiceState.INVALID and booked and timely and not unsure
+        if (full and waits) or revives or is_back:
             invoice.processing_ns = now_ns
             self._go(session, invoice, processing, EventType.INVOICE_PROCESSING, now_ns)
         elif not full and invoice.state is processing:
             self._go(session, invoice, new, EventType.INVOICE_REOPENED, now_ns)
 
-        if booked and invoice.state is processing and not self._is_deep(invoice):
+        if is_back:  # At whatever price: it has been worth it.
+            self._go(session, invoice, InvoiceState.SETTLED, EventType.INVOICE_SETTLED, now_ns)
+        elif booked and invoice.state is processing and (unsure or not self._is_deep(invoice)):
             pass  # It is looked at again in the block in which it is deep enough.
         elif booked and invoice.state is processing and timely:
             self._go(session, invoice, InvoiceState.SETTLED, EventType.INVOICE_SETTLED, now_ns)
@@ -448,6 +483,9 @@ class Invoices:
         if invoice.state is InvoiceState.SETTLED:
             invoice.judge_at_ns, invoice.short_pips = None, 0
             self._report_over(session, invoice, now_ns)
+        if unsure:
+            return  # What has left the chain may come back, by the sweep that there was.
+        if invoice.state is InvoiceState.SETTLED:
             returned = self._return_over(session, invoice, now_ns)
             self._conversions.open(session, invoice, now_ns, returned=returned)
         self.sweeps.plan(invoice, lying, now_ns)
@@ -505,6 +543,8 @@ class Invoices:
                 exception = InvoiceException.PAID_OVER
         elif invoice.state is InvoiceState.EXPIRED and came_worth_pips(invoice) > dust:
             exception = InvoiceException.PAID_PARTIAL
+        elif invoice.state is InvoiceState.INVALID and invoice.exception is REVERSED:
+            exception = REVERSED
         if exception is not invoice.exception:
             invoice.exception = moved(EXCEPTION_EDGES, invoice.exception, exception)
 
@@ -516,3 +556,26 @@ class Invoices:
         now_ns: int,
     ) -> None:
         events.record(session, self._exchange.catalog, invoice, kind, now_ns)
+
+
+def _is_unsure(invoice: Invoice) -> bool:
+    """Return whether money of it has left the chain, or is not deep again, and may come back."""
+    return any(credit.state in UNSURE for credit in invoice.credits)
+
+
+def _is_back(invoice: Invoice) -> bool:
+    """Return whether it was reversed, and all that was booked is on the chain again."""
+    states = {credit.state for credit in invoice.credits}
+    return invoice.exception is REVERSED and states == {CreditState.BOOKED}
+
+
+def _is_paid_still(invoice: Invoice) -> bool:
+    """Return whether what is left pays it, or what is gone was no more than dust."""
+    if credited_pips(invoice) >= least_pips(invoice):
+        return True
+    gone = [credit for credit in invoice.credits if credit.state is CreditState.GONE]
+    options = {option.token: option for option in invoice.options}
+    if any(credit.token not in options for credit in gone):
+        return False  # Nothing says what it was worth.
+    worth = (worth_pips(invoice, options[row.token], row.amount_pips) for row in gone)
+    return sum(worth) <= dust_pips(invoice)

@@ -255,6 +255,7 @@ def new_conversion(
         fee_pips=0,
         from_pot=from_pot,
         to_pot_pips=0,
+        reversed_pips=0,
     )
 
 

@@ -18,7 +18,7 @@ from merchants.records.others import Other, give_back, other_of, others_of
 from merchants.records.refunds import Refund, RefundState, RefundVariant
 from merchants.records.rejection import Rejection
 from merchants.records.shares import ways_of, worth_pips
-from merchants.records.states import InvoiceState
+from merchants.records.states import ON_CHAIN, InvoiceException, InvoiceState
 from merchants.records.tables import Credit, Invoice
 from merchants.sales.reference_prices import Prices
 from settlement.orders.catalog import Market, Token
@@ -56,10 +56,12 @@ ONE_TO_ONE: Final = (1, 1)
 
 
 def booked_pips(session: Session, invoice_id: str, token: bytes) -> int:
-    """Return how much of ``token`` the engine has booked for an invoice."""
+    """Return how much of ``token`` the engine has booked for an invoice, and is on the chain."""
     row = session.execute(
         select(*exact_sum(Credit.amount_pips)).where(
-            Credit.invoice_id == invoice_id, Credit.token == token
+            Credit.invoice_id == invoice_id,
+            Credit.token == token,
+            Credit.state.in_(ON_CHAIN),
         )
     ).one()
     return sum_of(row)
@@ -80,9 +82,11 @@ def refunded_pips(session: Session, invoice_id: str, token: bytes) -> int:
 def count_returned(session: Session, invoice: Invoice) -> None:
     """Let what refunds give back pay nothing any more; call it when they are others than were.
 
-    Once it is settled that stays as it is: what is given back then has paid, and was sold.
+    Once it is settled that stays as it is: what is given back then has paid, and was sold. So it
+    does where a reorganisation has taken the payment away since.
     """
-    if invoice.state is InvoiceState.SETTLED:
+    is_reversed = invoice.exception is InvoiceException.REVERSED
+    if invoice.state is InvoiceState.SETTLED or is_reversed:
         return
     for option in invoice.options:
         option.returned_pips = refunded_pips(session, invoice.id, option.token)

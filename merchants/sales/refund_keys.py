@@ -32,6 +32,7 @@ from merchants.sales.reference_prices import Prices
 from merchants.sales.refund_payouts import ROWS_MAX, RefundPayouts
 from merchants.stores.closing import Closed
 from merchants.stores.keyring import SECRET_SIZE, Keyring
+from merchants.webhooks.store_events import refund_account_changed
 from settlement.orders.catalog import Market, Token
 from settlement.ports import ExchangePort, SettlementPort, Transfer
 from settlement.protocol.deposit_address import SweepPlace
@@ -110,6 +111,7 @@ class RefundKeys:
                 next_ns=now_ns + lifetime_s * NS,
             )
             session.add(key)
+            refund_account_changed(session, key, "made", now_ns)
             session.execute(
                 update(Refund)
                 .where(
@@ -129,7 +131,11 @@ class RefundKeys:
             key = self._newest(session, store_id)
             if key is None:
                 return Rejection(Outcome.NOT_FOUND, {"store": store_id})
-            self._end(session, store_id, self._clock())
+            now_ns = self._clock()
+            if key.expires_ns > now_ns:
+                self._end(session, store_id, now_ns)
+                session.refresh(key)
+                refund_account_changed(session, key, "ended", now_ns)
             return self._funds(key)
 
     def funds(self, store_id: str) -> KeyFunds | None:

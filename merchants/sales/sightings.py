@@ -3,7 +3,7 @@
 A poll shows what is unconfirmed again and again. What was taken as it is shown costs nothing more.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from itertools import islice
 from typing import Final
 
@@ -107,6 +107,11 @@ class Sightings:
         self._taken.pop((tx_hash, log_index), None)
         with transaction(self._database) as session:
             return self._invoices.payment_orphaned(session, tx_hash, log_index, self._clock())
+
+    def forget(self, places: Iterable[Place]) -> None:
+        """Take transfers that have left the chain as new ones if they are shown again."""
+        for place in places:
+            self._taken.pop(place, None)
 
 
 def _place(transfer: Transfer) -> Place:

@@ -18,7 +18,7 @@ from merchants.webhooks.event_types import EventType
 from merchants.webhooks.events import ping_body
 from merchants.webhooks.formats import FORMATS, STANDARD, Message
 from merchants.webhooks.sign import SECRET_PREFIX
-from merchants.webhooks.store_events import endpoint_changed, endpoint_disabled
+from merchants.webhooks.store_events import endpoint_changed, endpoint_disabled, endpoint_made
 
 ENDPOINTS_MAX: Final = 5
 """Of one store: each event is sent to all of them, and of those that fail one is in the air each,
@@ -82,6 +82,14 @@ class Endpoints:
         not, FORBIDDEN where there are too many."""
         with transaction(self._database) as session:
             return self.make_in(session, store_id, request)
+
+    def add(self, store_id: str, request: EndpointRequest) -> EndpointMade | Rejection:
+        """As ``make``, for somebody who asks: those that the store has are told of it."""
+        with transaction(self._database) as session:
+            made = self.make_in(session, store_id, request)
+            if isinstance(made, EndpointMade):
+                endpoint_made(session, made.row, self._clock())
+            return made
 
     def make_in(
         self, session: Session, store_id: str, request: EndpointRequest

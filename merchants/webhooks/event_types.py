@@ -25,6 +25,9 @@ class EventType(StrEnum):
     """It had expired, and may be paid at new quotes until it expires again; what came counts at
     them."""
     INVOICE_INVALID = "invoice.invalid"
+    INVOICE_REVERSED = "invoice.reversed"
+    """It was settled, and a reorganisation of the chain has taken away so much of what had paid it
+    that it is not paid. If that comes back it is settled again, and told so."""
     CONVERSION_WAITING = "conversion.waiting"
     """It could not be sold just now, ``reason`` says why; it is tried again."""
     CONVERSION_FILLED = "conversion.filled"
@@ -51,11 +54,16 @@ class EventType(StrEnum):
     API_KEY_ROTATED = "api_key.rotated"
     """It works until ``ends_at``; the one in its place was made with it."""
     API_KEY_REVOKED = "api_key.revoked"
+    ENDPOINT_MADE = "endpoint.made"
+    """There is one more place where the shop is told; the others are."""
     ENDPOINT_CHANGED = "endpoint.changed"
     """It is told elsewhere, of other events, in other words or with another secret, ``why`` says
     which; other endpoints are told."""
     ENDPOINT_DISABLED = "endpoint.disabled"
     """Nothing more is sent there, ``why`` says why; other endpoints are told."""
+    REFUND_ACCOUNT_MADE = "refund_account.made"
+    """From now on refunds are paid out of this one without the wallet; the one before has ended."""
+    REFUND_ACCOUNT_ENDED = "refund_account.ended"
     STORE_CLOSED = "store.closed"
     """It sells nothing more. The last event that is sent."""
 
@@ -63,6 +71,6 @@ class EventType(StrEnum):
 OF_STORE: Final = frozenset(
     kind
     for kind in EventType
-    if kind.startswith(("payout_change.", "api_key.", "endpoint.", "store."))
+    if kind.startswith(("payout_change.", "api_key.", "endpoint.", "refund_account.", "store."))
 )
 """What is of no invoice."""

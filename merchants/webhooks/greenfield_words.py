@@ -20,6 +20,7 @@ WORDS: Final[Mapping[EventType, str]] = {
     EventType.INVOICE_EXPIRED: "InvoiceExpired",
     EventType.INVOICE_SETTLED: "InvoiceSettled",
     EventType.INVOICE_INVALID: "InvoiceInvalid",
+    EventType.INVOICE_REVERSED: "InvoiceInvalid",
     # What came besides, and is booked: on top of a settled invoice, or too little of one.
     EventType.INVOICE_PAID_OVER: "InvoicePaymentSettled",
     EventType.INVOICE_SHORT: "InvoicePaymentSettled",
@@ -168,7 +169,7 @@ def _more(kind: str, data: _Data) -> dict[str, Any]:
             return {"partiallyPaid": invoice.exception == "paid_partial"}
         case EventType.INVOICE_SETTLED:
             return {"manuallyMarked": False, "overPaid": is_over, "afterExpiration": is_late}
-        case EventType.INVOICE_INVALID:
+        case EventType.INVOICE_INVALID | EventType.INVOICE_REVERSED:
             return {"manuallyMarked": False}
         case EventType.INVOICE_CREATED:
             return {}

@@ -1,8 +1,8 @@
 """What is a shop told of itself, beside its invoices?
 
-That its money is to go elsewhere, that a key was made or works no more, that an endpoint is told
-nothing more, that it was closed: what its people did, or somebody in their name. These events count
-in a sequence of the store's own.
+That its money is to go elsewhere, that a key was made or works no more, that an endpoint was made
+or is told nothing more, that refunds are paid out of another account, that it was closed: what its
+people did, or somebody in their name. These events count in a sequence of the store's own.
 """
 
 from typing import Final
@@ -16,10 +16,12 @@ from merchants.records.amounts import hex_of
 from merchants.records.api_keys import ApiKey
 from merchants.records.endpoints import Endpoint
 from merchants.records.people import PayoutChange
+from merchants.records.refunds import RefundKey
 from merchants.records.tables import Store
 from merchants.stores.closing import Closed
 from merchants.webhooks.event_types import EventType
 from merchants.webhooks.events import Place, append
+from settlement.protocol.checksum import checksum_address
 
 NS: Final = 10**9
 
@@ -71,12 +73,21 @@ class EndpointDocument(msgspec.Struct, frozen=True):
     why: str
 
 
+class RefundAccountDocument(msgspec.Struct, frozen=True):
+    """The account that refunds are paid out of, and where it is filled; unix seconds."""
+
+    account: str
+    top_up_address: str
+    ends_at: int
+
+
 class _Contents(msgspec.Struct, frozen=True, omit_defaults=True):
     sequence: int
     store: StoreSummary
     payout_change: PayoutChangeDocument | None = None
     api_key: ApiKeyDocument | None = None
     endpoint: EndpointDocument | None = None
+    refund_account: RefundAccountDocument | None = None
 
 
 def payout_changed(session: Session, change: PayoutChange, now_ns: int) -> None:
@@ -104,6 +115,22 @@ def key_changed(session: Session, key: ApiKey, kind: str, now_ns: int) -> None:
         ends_at=None if key.ends_ns is None else key.ends_ns // NS,
     )
     _record(session, key.store_id, EventType(f"api_key.{kind}"), now_ns, api_key=document)
+
+
+def refund_account_changed(session: Session, key: RefundKey, kind: str, now_ns: int) -> None:
+    """Tell that a refund account was ``made`` or ``ended``: what lies there is paid by itself."""
+    document = RefundAccountDocument(
+        account=checksum_address(key.key_address),
+        top_up_address=checksum_address(key.top_up_address),
+        ends_at=key.expires_ns // NS,
+    )
+    named = EventType(f"refund_account.{kind}")
+    _record(session, key.store_id, named, now_ns, refund_account=document)
+
+
+def endpoint_made(session: Session, endpoint: Endpoint, now_ns: int) -> None:
+    """Tell the store's other endpoints that all they are told is told there too."""
+    _tell_others(session, endpoint, EventType.ENDPOINT_MADE, endpoint.why, now_ns)
 
 
 def endpoint_disabled(session: Session, endpoint: Endpoint, now_ns: int) -> None:
@@ -144,10 +171,12 @@ def _record(
     payout_change: PayoutChangeDocument | None = None,
     api_key: ApiKeyDocument | None = None,
     endpoint: EndpointDocument | None = None,
+    refund_account: RefundAccountDocument | None = None,
     but: str = "",
 ) -> None:
     store = session.get_one(Store, store_id)
     store.event_count = (store.event_count or 0) + 1
     summary = StoreSummary(store.id, store.name)
-    contents = _Contents(store.event_count, summary, payout_change, api_key, endpoint)
+    told = (payout_change, api_key, endpoint, refund_account)
+    contents = _Contents(store.event_count, summary, *told)
     append(session, Place(store_id, None, store.event_count), kind, contents, now_ns, but)

@@ -9,7 +9,7 @@ from merchants.stores.api_keys import Holder
 from merchants.stores.pay_buttons import ButtonRequest
 from merchants.stores.scopes import CREATE_INVOICES, UNRESTRICTED
 from merchants.stores.scopes import opened as opened_scopes
-from tests.browser.checkouts import looked_at, opened, pictured, shows, ticked
+from tests.browser.checkouts import kept_for_people, looked_at, opened, shows, ticked
 from tests.merchants.fixtures import CONFIRMATIONS
 from tests.merchants.site import served
 
@@ -137,7 +137,7 @@ def test_a_button_opens_over_the_shops_page_and_tells_it_the_end_alone(
     frame = page.frame_locator("dialog iframe")
     frame.locator("form button").click()
     frame.locator("[data-phase=waiting]").wait_for()
-    pictured(page, f"embedded-{width}")
+    kept_for_people(page, f"embedded-{width}")
     frame.locator(".languages a[lang=de]").click()
     frame.locator("html[lang=de] [data-phase=waiting]").wait_for()
     assert page.evaluate("window.heard") is None, "nothing is told on the way"

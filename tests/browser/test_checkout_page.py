@@ -3,7 +3,7 @@
 import pytest
 import zxingcpp
 
-from tests.browser.checkouts import opened, pictured, shows, ticked
+from tests.browser.checkouts import kept_for_people, opened, pictured, shows, ticked
 from tests.merchants.fixtures import CONFIRMATIONS, address_bytes, due_raw, option
 
 SIZE_MAX = 60 * 1024
@@ -40,7 +40,7 @@ def test_the_page_follows_the_sale_without_a_reload(browser, shop, world):
     shows(page, "partial")
     rest = option(venue.merchants.reader.invoice(invoice.id))
     assert page.inner_text("#amount") == rest.remaining, "what is asked for now is the rest"
-    pictured(page, "checkout-partial-1280")
+    kept_for_people(page, "checkout-partial-1280")
 
     world.transfer(address_bytes(invoice.deposit_address), int(rest.remaining_raw))
     world.confirm(1)
@@ -49,7 +49,7 @@ def test_the_page_follows_the_sale_without_a_reload(browser, shop, world):
     page.wait_for_selector("text=1 of 3")
     assert "Payment seen" in page.inner_text("#announcer")
     assert page.evaluate("document.activeElement.id") == "headline"
-    pictured(page, "checkout-seen-1280")
+    kept_for_people(page, "checkout-seen-1280")
 
     world.confirm(CONFIRMATIONS)
     venue.watch()
@@ -57,7 +57,7 @@ def test_the_page_follows_the_sale_without_a_reload(browser, shop, world):
     venue.settle_sweeps()
     ticked(venue)
     shows(page, "converting")
-    pictured(page, "checkout-converting-1280")
+    kept_for_people(page, "checkout-converting-1280")
     world.trades_are("final")
     ticked(venue)
     shows(page, "settled")
@@ -68,9 +68,9 @@ def test_the_page_follows_the_sale_without_a_reload(browser, shop, world):
     first = world.transfers[0].tx_hash.hex()
     assert page.get_attribute("dd a", "href") == f"https://scan.example/tx/0x{first}"
     assert page.get_attribute(".back a", "href") == "https://shop.example/thanks"
-    pictured(page, "checkout-settled-1280")
+    kept_for_people(page, "checkout-settled-1280")
     page.set_viewport_size({"width": 360, "height": 900})
-    pictured(page, "checkout-settled-360")
+    kept_for_people(page, "checkout-settled-360")
     assert page.evaluate("document.documentElement.scrollWidth") <= 360
     assert page.evaluate("window.untouched"), "it was never reloaded"
     assert page.title().startswith("Paid")
@@ -141,7 +141,7 @@ def test_an_expired_invoice_says_what_to_do(browser, shop, world):
     page = opened(browser, f"{address}/checkout/{invoice.id}", 360)
     shows(page, "expired")
     assert page.query_selector(".qr") is None, "nobody is invited to pay an old price"
-    pictured(page, "checkout-expired-360")
+    kept_for_people(page, "checkout-expired-360")
     assert page.complaints == []
     page.close()
 

@@ -3,7 +3,15 @@
 import pytest
 
 from gateway.pages.languages import HABITS, language
-from tests.browser.checkouts import looked_at, opened, overflow, pictured, shows, sold
+from tests.browser.checkouts import (
+    faults,
+    kept_for_people,
+    looked_at,
+    opened,
+    overflow,
+    shows,
+    sold,
+)
 from tests.merchants.fixtures import address_bytes, due_raw
 
 
@@ -98,7 +106,7 @@ def test_on_paper_there_are_the_address_and_the_amount_and_nothing_to_press(brow
     for hidden in ("#copy-amount", "#sandbox-pay", ".ribbon", ".languages"):
         assert not page.is_visible(hidden), hidden
     assert page.is_visible("#address") and page.is_visible(".qr svg")
-    pictured(page, "checkout-print")
+    kept_for_people(page, "checkout-print")
     ink = page.evaluate("getComputedStyle(document.querySelector('.card')).color")
     assert ink == "rgb(0, 0, 0)"
     page.close()
@@ -124,4 +132,15 @@ def test_without_scripts_languages_are_links(browser, shop):
     page.click(".languages a[lang=ja]")
     shows(page, "waiting")
     assert language("ja").words["headline_waiting"] == page.inner_text("#headline")
+    page.close()
+
+
+def test_what_nobody_can_read_is_found_the_second_time_too(browser, shop):
+    venue, store, address = shop
+    invoice = venue.invoice(store, amount="50")
+    page = opened(browser, f"{address}/checkout/{invoice.id}")
+    shows(page, "waiting")
+    assert faults(page) == []
+    page.evaluate("document.body.append(document.createElement('button'))")
+    assert [fault.split(":")[0] for fault in faults(page)] == ["button-name"]
     page.close()

@@ -3,7 +3,6 @@
 import asyncio
 import signal
 import threading
-import time
 from pathlib import Path
 
 import orjson
@@ -60,14 +59,13 @@ def last_of(directory: Path) -> tuple[int, int]:
 
 def test_a_signal_tells_closes_keeps_and_ends(running, tmp_path):
     first = running()
-    began = time.monotonic()
 
     heard, code = asyncio.run(last_words(first, lambda: first.process.send_signal(signal.SIGTERM)))
 
     assert (heard[-2:], code) == (["draining", "shutdown"], 1012)
-    output, _ = first.process.communicate(timeout=END_SECONDS_MAX)
+    output, _ = first.process.communicate(timeout=3 * END_SECONDS_MAX)
     assert first.process.returncode == 0, output
-    assert time.monotonic() - began < END_SECONDS_MAX
+    assert "let itself be closed" not in output, "nobody was waited for until the time was over"
     journal, snapshot = last_of(tmp_path)
     assert snapshot > 0 and journal <= snapshot, "nothing is left to replay"
 
@@ -122,7 +120,7 @@ def test_an_operator_drains_takes_it_back_and_stops(running):
     heard, code = asyncio.run(last_words(here, stop))
     assert heard[-2:] == ["draining", "shutdown"]
     assert code == 1012
-    output, _ = here.process.communicate(timeout=END_SECONDS_MAX)
+    output, _ = here.process.communicate(timeout=3 * END_SECONDS_MAX)
     assert here.process.returncode == 0, output
 
 

@@ -103,6 +103,8 @@ class Till:
     def __init__(self):
         self.payments = []
         self.reports = 0
+        self.reread = []
+        self.is_missing = False
 
     def payments_seen(self, transfers):
         self.reports += 1
@@ -114,6 +116,12 @@ class Till:
 
     def payment_orphaned(self, tx_hash, log_index):
         self.payments.append(("gone", int.from_bytes(tx_hash, "big"), log_index))
+
+    def is_missing_money(self):
+        return self.is_missing
+
+    def blocks_read(self, read):
+        self.reread.append(read)
 
 
 class Watched(Venue):

@@ -63,6 +63,7 @@ from settlement.protocol.evidence import (
 from tests.at_once import AtOnce
 from tests.journal.fixtures import MemoryStorage
 from tests.merchants.lying import lying_in
+from tests.merchants.reorganising import swept_away
 from tests.statements import knowing_statements
 
 NS = 10**9
@@ -144,6 +145,8 @@ class World:
         self.is_chain_away = False
         self.swept = Counter()
         self.sweeps = []  # (transfer away, account, ref, pips): what the chain carried out
+        self.lost = set()  # Transactions that a reorganisation has taken away.
+        self.shallow = set()  # Transactions whose block is not deep, though they are booked.
         self.journaled = set()  # transactions whose deposits are in the journal
         self.grants = {}
         self.grant_calls = 0
@@ -464,11 +467,12 @@ class Venue:
                 t.raw_amount
                 for t in self.world.transfers
                 if t.to == address and t.token == token and t.confirmations >= CONFIRMATIONS
+                if t.tx_hash not in self.world.lost
             )
             pips = self.catalog.token_by_address(token).pips_of(lies)
-            done = self.world.swept[address, token]
+            done = self.world.swept[address, token] - swept_away(self.world, address, token)
             if pips > done:
-                self.world.swept[address, token] = pips
+                self.world.swept[address, token] += pips - done
                 raw = self.catalog.token_by_address(token).raw_of(pips - done)
                 left = self.world.transfer(VAULT, raw, token, CONFIRMATIONS, sender=address)
                 self.world.sweeps.append((left, account, ref, pips - done))
@@ -516,7 +520,8 @@ class Venue:
 
     def watch(self):
         """Report every transfer, as the watcher does again and again."""
-        self.merchants.payments_seen(self.world.transfers)
+        there = [one for one in self.world.transfers if one.tx_hash not in self.world.lost]
+        self.merchants.payments_seen(there)
 
     def bust(self, fill):
         """Undo one sale to the maker in the ledger, as the settler's command does."""

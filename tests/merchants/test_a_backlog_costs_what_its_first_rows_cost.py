@@ -206,6 +206,30 @@ def test_found_a_wallet_with_much_to_sell_kept_other_shops_waiting(tmp_path):
     assert venue.merchants.reader.invoice(other.id).conversions[0].attempts == 1
 
 
+def test_found_a_sale_did_not_wait_to_be_read_of_in_the_log(tmp_path):
+    """Who reads the log comes a turn of the loop behind its answers. The order was asked for again
+    and again until the step's time was up, without a turn in which it could be read of."""
+    world = World(tmp_path)
+    venue = world.venue
+    store = venue.approved_store(webhook_url="")
+    invoices = [venue.invoice(store) for _ in range(4)]
+    for invoice in invoices:
+        paid_straight(venue, invoice, TOKEN, 25 * LOT)
+    venue.reads_late = True
+
+    async def play():
+        sales = asyncio.create_task(venue.merchants.conversions.execute_due(4, 10**9))
+        while not sales.done():
+            await asyncio.sleep(0)
+            venue.read()
+        return await sales
+
+    assert asyncio.run(play())
+    sales = [venue.merchants.reader.invoice(invoice.id).conversions[0] for invoice in invoices]
+    assert [sale.attempts for sale in sales] == [1, 1, 1, 1]
+    assert [sale.status for sale in sales] == ["filled"] * 4
+
+
 def test_an_older_file_gets_the_indexes_and_whose_its_sales_are(tmp_path):
     world = World(tmp_path)
     venue = world.venue

@@ -4,17 +4,21 @@ Counted in statements, which are the same on every computer: what a payment's ow
 write is its own, what has to be read is read for many at once.
 """
 
+import asyncio
+
 import pytest
 from sqlalchemy import event, select
 
 from engine.commands import Kind, command
 from engine.sequencer.sequencer import Submission
-from merchants.records.database import reading
+from merchants.records.database import reading, transaction
 from merchants.records.tables import Invoice
+from merchants.records.turns import Turn
 from settlement.protocol.eip712 import keccak256
 from settlement.protocol.evidence import DepositEvidence, encode
 from tests.merchants.fixtures import (
     CONFIRMATIONS,
+    LOT,
     MERCHANT,
     TOKEN,
     VAULT,
@@ -22,6 +26,7 @@ from tests.merchants.fixtures import (
     address_bytes,
     due_raw,
 )
+from tests.merchants.test_no_sum_outgrows_what_holds_it import paid_straight
 
 COUNT = 100
 TOGETHER = 50
@@ -146,6 +151,33 @@ def test_a_burst_is_settled_by_few_statements_a_payment(world, amount, rests):
     assert left <= 10 * groups, left
     assert booked <= (1 + rests) * COUNT, booked
     assert len(calls) <= COUNT // 4, "sweeps are asked for many at once"
+
+
+def test_what_was_paid_in_a_burst_is_sold_and_told_by_few_statements(tmp_path):
+    """Thirty-two were needed for a sale, eleven for each step that it came further, of which one
+    remains: the webhook of its own that tells it; and two for each of its events."""
+    world = World(tmp_path)
+    venue = world.venue
+    store = venue.approved_store()
+    for invoice in [venue.invoice(store, amount="10") for _ in range(GROUP)]:
+        paid_straight(venue, invoice, TOKEN, 5 * LOT)
+    merchants, asked = venue.merchants, Statements(venue.database)
+    follow(venue)  # The first asks for what came before this start, one by one.
+
+    sold = asked.of(lambda: asyncio.run(merchants.conversions.execute_due(GROUP, 10**9)))
+    assert sold <= 27 * GROUP, sold
+    for word in ("batched", "final"):
+        world.trades_are(word)
+        followed = asked.of(lambda: follow(venue))
+        assert followed <= GROUP + 14, followed
+    told = asked.of(venue.tick)
+    assert venue.types(store).count("conversion.final") == GROUP
+    assert told <= 1.5 * len(world.received), (told, len(world.received))
+
+
+def follow(venue):
+    with transaction(venue.database) as session:
+        venue.merchants.conversions.follow_due(session, 0, Turn(lambda: 0, GROUP + 1))
 
 
 def invoices_of(world):

@@ -8,10 +8,21 @@ from sqlite3 import connect
 from sqlalchemy import event, select
 
 from merchants.records.database import transaction
+from merchants.records.queues import SETTLING_MANY
 from merchants.records.tables import Invoice
 from merchants.records.turns import TURN_NS, Turn
+from merchants.sales.conversions import STAND_BACK_NS
 from merchants.service import STEP_NS, TURN_ROWS
-from tests.merchants.fixtures import World
+from tests.merchants.fixtures import (
+    LOT,
+    NS,
+    TOKEN,
+    World,
+    address_bytes,
+    due_raw,
+    lots_in_journal,
+)
+from tests.merchants.test_no_sum_outgrows_what_holds_it import paid_straight
 from tests.merchants.test_sale_from_invoice_to_final import paid
 
 COST_NS = 2 * 10**6
@@ -110,3 +121,27 @@ def test_found_a_busy_machine_read_sixteen_rows_to_move_one_on(tmp_path):
         moved_on = list(turn.rows(session, select(Invoice)))
     assert len(moved_on) == TURN_ROWS
     assert not turn.is_whole, "there may be more"
+
+
+def test_sales_stand_back_while_many_wait_to_be_settled(tmp_path):
+    """A shop ships on money that has come; of a burst the sales of those settled first held the
+    others up. Not for long, however many come after them."""
+    world = World(tmp_path)
+    venue = world.venue
+    store = venue.approved_store(webhook_url="")
+    first = venue.invoice(store, amount="10")
+    for _ in range(SETTLING_MANY):
+        invoice = venue.invoice(store, amount="1")
+        world.transfer(address_bytes(invoice.deposit_address), due_raw(invoice))
+    world.confirm(1)
+    venue.watch()
+    paid_straight(venue, first, TOKEN, 25 * LOT)
+
+    def orders():
+        return len(lots_in_journal(world))
+
+    venue.tick()
+    assert orders() == 0
+    world.pass_time(STAND_BACK_NS // NS)
+    venue.tick()
+    assert orders() == 1

@@ -267,9 +267,10 @@ def test_a_store_has_so_many_endpoints_and_no_more(client, shop):
 
 def test_deliveries_and_endpoints_are_listed_in_pages(world, client, shop):
     path, headers = shop
+    of_invoices = HOOK | {"event_types": ["invoice.created"]}
     for _ in range(3):
         world.pass_time(1)
-        client.post(f"{path}/webhooks", json=HOOK, headers=headers)
+        client.post(f"{path}/webhooks", json=of_invoices, headers=headers)
     client.post("/v1/invoices", json={"amount": "5", "tokens": ["USD"]}, headers=headers)
     for what, name in (("webhooks", "webhooks"), ("webhook-deliveries", "deliveries")):
         seen, query = [], "?limit=2"

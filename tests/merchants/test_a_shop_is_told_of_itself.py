@@ -181,7 +181,7 @@ def test_who_sees_invoices_only_does_not_read_what_is_done_to_the_shop(world):
 
 def test_every_type_is_of_an_invoice_or_of_the_shop():
     prefixes = {kind.split(".")[0] for kind in OF_STORE}
-    assert prefixes == {"payout_change", "api_key", "endpoint", "store"}
+    assert prefixes == {"payout_change", "api_key", "endpoint", "refund_account", "store"}
     assert all(kind.split(".")[0] not in prefixes for kind in set(EventType) - OF_STORE)
 
 
@@ -217,3 +217,29 @@ def test_a_lesser_role_keeps_the_keys_that_it_could_make(app, world, owner, stor
     path = f"/v1/stores/{store}/members/{who['user_id']}"
     assert owner.ask("PATCH", path, {"role": "clerk"}, step_up=step_up).status_code == 200
     assert (works(app, broad), works(app, narrow)) == (False, True)
+
+
+def test_other_endpoints_are_told_of_a_new_one_and_it_is_not(world, owner, store):
+    """Whoever turns an endpoint of his own on reads all that the shop is told."""
+    wanted = {"url": "https://evil.example/ear"}
+    path = f"/v1/stores/{store}/webhooks"
+    owner.ask("POST", path, wanted, step_up=owner.confirm("webhook.create", store, **wanted))
+    (told,) = [body for body in bodies(world) if body["type"] == "endpoint.made"]
+    assert told["data"]["endpoint"]["host"] == "evil.example"
+
+
+def test_a_shop_is_told_that_refunds_are_paid_out_of_another_account(world, owner, store):
+    path, wanted = f"/v1/stores/{store}/refund-key", {"lifetime_s": 86_400}
+    step_up = owner.confirm("refund-key.create", store, **wanted)
+    made = owner.ask("POST", path, wanted, step_up=step_up).json()
+    (told,) = bodies(world)
+    assert told["type"] == "refund_account.made"
+    assert told["data"]["refund_account"] == {
+        "account": made["account"],
+        "top_up_address": made["top_up_address"],
+        "ends_at": made["expires_at"],
+    }
+    for _ in range(2):
+        owner.ask("DELETE", path)
+    said = types(world)
+    assert said == ["refund_account.made", "refund_account.ended"], "once"

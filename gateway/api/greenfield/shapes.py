@@ -30,6 +30,8 @@ EXCEPTION: Final[Mapping[InvoiceException, str]] = {
     InvoiceException.PAID_PARTIAL: "PaidPartial",
     InvoiceException.PAID_OVER: "PaidOver",
     InvoiceException.PAID_LATE: "PaidLate",
+    # They have no word for it; the status says that it is invalid.
+    InvoiceException.REVERSED: "None",
 }
 MARKED: Final = {"settled": "Settled", "invalid": "Invalid"}
 PAYMENT: Final[Mapping[PaymentState, str]] = {

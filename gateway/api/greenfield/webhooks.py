@@ -88,7 +88,7 @@ async def create_webhook(
     types = _types(body.authorized_events)
     request = EndpointRequest(body.url, types, GREENFIELD, body.enabled)
     here.limits.keeps(holder.store.id)
-    made = accepted(here.merchants.endpoints.make(holder.store.id, request))
+    made = accepted(here.merchants.endpoints.add(holder.store.id, request))
     return json_answer(_shape(made.row) | {"secret": made.secret})
 
 

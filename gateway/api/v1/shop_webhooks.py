@@ -85,7 +85,7 @@ async def create_webhook(
     """Make an endpoint; its secret is in this answer only."""
     request = EndpointRequest(body.url, tuple(body.event_types), body.format, body.enabled)
     shops.limits.keeps(store.id)
-    made = accepted(shops.merchants.endpoints.make(store.id, request))
+    made = accepted(shops.merchants.endpoints.add(store.id, request))
     fields = {name: getattr(_reply(made.row), name) for name in WebhookReply.__struct_fields__}
     return Answer(WebhookMade(**fields, secret=made.secret), 201)
 

@@ -70,6 +70,9 @@ async def place_order(request: Request) -> Answer:
     return answer
 
 
+DIRECT: Final = {("POST", "/v1/orders"): place_order}
+"""See ``gateway.api.direct_route``."""
+
 router.add_api_route(
     "/orders",
     place_order,

@@ -2,7 +2,7 @@
 // in a tab of its own. The shop has named its sites; nobody else may frame us, and none is told.
 
 const ENDS = { converting: "settled", unsold: "settled", settled: "settled",
-  expired: "expired", invalid: "invalid" };
+  expired: "expired", invalid: "invalid", reversed: "invalid" };
 const { embedders, invoice } = document.body.dataset;
 const shop = new URLSearchParams(location.search).get("embed");
 const page = document.getElementById("checkout");

@@ -115,7 +115,9 @@ function invoiceTable(rows, action = null) {
   ]), "no_invoices");
 }
 
-const sellsNot = (row) => row.conversions.some(({ status }) => status === "held");
+// What is held with nothing left to sell was taken back by the chain, and may have come again.
+const sellsNot = (row) => row.conversions.some(
+  ({ status, unsold }) => status === "held" && unsold !== "0");
 const isOdd = (row) => exceptionOf(row) !== "none";
 
 function exceptionOf(row) {

@@ -9,13 +9,15 @@ import { locale, t } from "./words.js";
 export const EVENTS = [
   "invoice.created", "invoice.received_payment", "invoice.processing", "invoice.reopened",
   "invoice.settled", "invoice.paid_over", "invoice.short", "invoice.other_token",
-  "invoice.expired", "invoice.requoted", "invoice.invalid", "conversion.waiting",
+  "invoice.expired", "invoice.requoted", "invoice.invalid", "invoice.reversed",
+  "conversion.waiting",
   "conversion.filled", "conversion.batched", "conversion.final", "conversion.held",
   "conversion.busted", "refund.opened", "refund.approved", "refund.claimed",
   "refund.in_progress", "refund.waiting", "refund.completed", "refund.cancelled",
   "payout_change.asked", "payout_change.cancelled", "payout_change.done",
   "payout_change.refused", "api_key.made", "api_key.rotated", "api_key.revoked",
-  "endpoint.changed", "endpoint.disabled", "store.closed",
+  "endpoint.made", "endpoint.changed", "endpoint.disabled", "refund_account.made",
+  "refund_account.ended", "store.closed",
 ];
 export const FORMATS = ["standard", "greenfield"];
 

@@ -182,10 +182,11 @@ const WORDS = {
   exception_paid_late: ["paid late", "逾期付款"],
   exception_paid_partial: ["paid in part", "部分付款"],
   exception_paid_over: ["paid too much", "多付"],
+  exception_reversed: ["taken back by the chain", "已被链撤销"],
   exception_held: ["not sold, kept as token", "未售出，保留代币"],
   exceptions_told: [
-    "Late, in part, too much, or not sold. A rule is the store's, for all from now on.",
-    "逾期、部分、多付或未能售出的款项。规则适用于店铺今后的所有付款。",
+    "Late, in part, too much, taken back or not sold. A rule is the store's, from now on.",
+    "逾期、部分、多付、被链撤销或未能售出的款项。规则适用于店铺今后的所有付款。",
   ],
   no_exceptions: ["Nothing went another way than it should.", "没有异常。"],
   rule_keep: ["Keep", "保留"],
