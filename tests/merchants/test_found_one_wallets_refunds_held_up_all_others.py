@@ -12,7 +12,6 @@ from settlement.protocol.evidence import SignedWithdrawal
 from tests.merchants.fixtures import (
     DOLLAR,
     DOMAIN,
-    MERCHANT,
     MERCHANT_SECRET,
     NS,
     TOKEN,
