@@ -28,7 +28,7 @@ from merchants.records.refunds import (
     RefundWithdrawal,
 )
 from merchants.records.rejection import Rejection
-from merchants.records.states import PaymentState, moved
+from merchants.records.states import NOT_GONE, PaymentState, moved
 from merchants.records.tables import Credit, Invoice, Payment
 from merchants.records.turns import Turn
 from merchants.sales.reference_prices import Prices
@@ -448,12 +448,13 @@ class Refunds:
             self._cancel(session, refund, "nobody claimed it in time")
 
     def weigh(self, session: Session, invoice: Invoice) -> None:
-        """Give up refunds of money that the chain has taken back, the newest first; call it when
-        less is booked than was. What is in progress cannot be stopped any more."""
+        """Give up refunds of money that the chain has taken back for good, the newest first; call
+        it when that is more than it was, or when one of them is open again. What is in progress
+        cannot be stopped any more."""
         session.flush()
         query = select(Refund).where(Refund.invoice_id == invoice.id, Refund.state.in_(OPEN))
         for refund in session.scalars(query.order_by(Refund.created_ns.desc(), Refund.id)):
-            booked = booked_pips(session, invoice.id, refund.of_token)
+            booked = booked_pips(session, invoice.id, refund.of_token, NOT_GONE)
             if refunded_pips(session, invoice.id, refund.of_token) <= booked:
                 continue
             if not self.why_not_free(session, refund):
