@@ -16,6 +16,7 @@ from sqlalchemy import (
     Select,
     String,
     bindparam,
+    func,
     select,
     tuple_,
 )
@@ -114,11 +115,23 @@ TO_PAY: Final = (
     .order_by(Refund.next_ns)
 )
 TO_BUY: Final = select(RefundOrder).where(RefundOrder.outcome.is_(None))
+_is_signed: Final = (RefundWithdrawal.outcome.is_(None), RefundWithdrawal.signature.is_not(None))
+_first = (
+    select(RefundWithdrawal.account, func.min(RefundWithdrawal.nonce).label("nonce"))
+    .where(*_is_signed)
+    .group_by(RefundWithdrawal.account)
+    .subquery()
+)
 SIGNED: Final = (
     select(RefundWithdrawal)
-    .where(RefundWithdrawal.outcome.is_(None), RefundWithdrawal.signature.is_not(None))
-    .order_by(RefundWithdrawal.nonce)
+    .join(
+        _first,
+        (RefundWithdrawal.account == _first.c.account) & (RefundWithdrawal.nonce == _first.c.nonce),
+    )
+    .where(*_is_signed, RefundWithdrawal.next_ns <= NOW_NS)
+    .order_by(RefundWithdrawal.next_ns, RefundWithdrawal.nonce)
 )
+"""Of each account the first withdrawal that is signed, where it is to be sent now."""
 ON_THEIR_WAY: Final = (
     select(Refund.sequence)
     .where(Refund.next_ns <= NOW_NS, Refund.state == RefundState.IN_PROGRESS, Refund.sequence > 0)

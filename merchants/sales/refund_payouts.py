@@ -271,16 +271,12 @@ class RefundPayouts:
                     self._refused(session, row, result.outcome)
 
     def _signed(self) -> list[tuple[bytes, SignedWithdrawal]]:
-        first: dict[bytes, RefundWithdrawal] = {}
+        """Return what is sent now: of each account its first, the longest due first. One that waits
+        holds up those behind it, and no other account."""
+        unanswered = SIGNED.where(RefundWithdrawal.digest.not_in(self._answered))
         with reading(self._database) as session:
-            for row in session.scalars(SIGNED.limit(ROWS_MAX)):
-                first.setdefault(row.account, row)
-        now_ns = self._clock()
-        return [
-            (row.digest, signed_of(row, row.signature or b""))
-            for row in first.values()
-            if row.next_ns <= now_ns and row.digest not in self._answered
-        ]
+            rows = session.scalars(unanswered.limit(ROWS_MAX), {"now_ns": self._clock()})
+            return [(row.digest, signed_of(row, row.signature or b"")) for row in rows]
 
     def _refused(self, session: Session, row: RefundWithdrawal, outcome: Outcome) -> None:
         """It was refused before the journal had it."""
