@@ -85,7 +85,7 @@ class Claim(NamedTuple):
     shop: str
     is_open: bool
     parts: tuple[RefundDocument, ...]
-    """Those that were claimed alone, the oldest first."""
+    """Those that were claimed alone."""
 
 
 class Refunds:
@@ -377,18 +377,23 @@ class Refunds:
             receiver = self.receiver(session, address)
             if isinstance(receiver, Rejection):
                 return receiver
-            if receiver != refund.receiver:
-                if not is_claimable(refund):
-                    why = "it goes to another address already" if refund.receiver else ""
-                    return _closed(refund, why or f"it is {refund.state}")
-                self._take_claim(session, refund, receiver)
-            return refund_document(self._exchange.catalog, refund)
+            return self._claimed_whole(session, refund, receiver)
+
+    def _claimed_whole(
+        self, session: Session, refund: Refund, receiver: bytes
+    ) -> RefundDocument | Rejection:
+        if receiver != refund.receiver:
+            if not is_claimable(refund):
+                why = "it goes to another address already" if refund.receiver else ""
+                return _closed(refund, why or f"it is {refund.state}")
+            self._take_claim(session, refund, receiver)
+        return refund_document(self._exchange.catalog, refund)
 
     def claim_part(
         self, refund_id: str, key: str, address: str, pips: int
     ) -> RefundDocument | Rejection:
         """Take the address that ``pips`` of a refund go to, and leave the rest to be claimed. Asked
-        twice it is two parts.
+        twice it is two parts. All that is left is claimed as by ``claim``.
 
         Rejects as ``claim``, as ``why_no_part``, and INVOICE_CLOSED where it is claimed as a whole.
         """
@@ -401,6 +406,8 @@ class Refunds:
             receiver = self.receiver(session, address)
             if isinstance(receiver, Rejection):
                 return receiver
+            if pips == refund.pips:
+                return self._claimed_whole(session, refund, receiver)
             if refund.receiver or not is_claimable(refund):
                 why = "it is claimed as a whole already" if refund.receiver else ""
                 return _closed(refund, why or f"it is {refund.state}")
