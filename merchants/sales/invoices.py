@@ -343,8 +343,9 @@ class Invoices:
         price; later only if more comes: a price that rises afterwards pays nobody's invoice."""
         due = select(Invoice).where(Invoice.judge_at_ns <= now_ns, Invoice.state.in_(_AWAY))
         for invoice in turn.rows(session, due):
-            if _is_unsure(invoice):
-                invoice.judge_at_ns = now_ns + JUDGE_RETRY_NS
+            if _is_unsure(invoice) or _is_back(invoice):
+                # It is looked at again where it is found, or in the block where it is deep enough.
+                invoice.judge_at_ns = now_ns + JUDGE_RETRY_NS if _is_unsure(invoice) else None
                 continue
             worth = self._worth(session, invoice, now_ns)
             short = max(0, invoice.amount_pips - worth.pips)
@@ -462,8 +463,10 @@ class Invoices:
         if invoice.state is new and full and not timely and now_ns > invoice.expires_ns:
             self._go(session, invoice, InvoiceState.EXPIRED, EventType.INVOICE_EXPIRED, now_ns)
         waits = invoice.state is new or (invoice.state is InvoiceState.EXPIRED and timely)
-        unsure, is_back = _is_unsure(invoice), _is_back(invoice)
-        revives = invoice.state is InvoiceState.INVALID and booked and timely and not unsure
+        unsure, has_come_back = _is_unsure(invoice), _is_back(invoice)
+        is_back = has_come_back and self._is_deep(invoice)
+        may_revive = invoice.state is InvoiceState.INVALID and not unsure and not has_come_back
+        revives = may_revive and booked and timely
         if (full and waits) or revives or is_back:
             invoice.processing_ns = now_ns
             self._go(session, invoice, processing, EventType.INVOICE_PROCESSING, now_ns)
