@@ -102,6 +102,23 @@ def count_returned(session: Session, invoice: Invoice) -> None:
         give_back(other, refunded_pips(session, invoice.id, other.token, unpaid_only=True))
 
 
+def refunds_on_top(session: Session, invoice: Invoice, over_pips: int) -> list[Refund]:
+    """Return those that gave back, since it was settled, no more than the ``over_pips`` that had
+    come on top of the price; the newest first."""
+    session.flush()
+    query = select(Refund).where(
+        Refund.invoice_id == invoice.id,
+        Refund.of_paid.is_(True),
+        Refund.state != RefundState.CANCELLED,
+    )
+    found = []
+    for refund in session.scalars(query.order_by(Refund.created_ns.desc(), Refund.id)):
+        if refund.worth_pips <= over_pips:
+            over_pips -= refund.worth_pips
+            found.append(refund)
+    return found
+
+
 def left_pips(session: Session, invoice_id: str, token: bytes) -> int:
     """Return how much of ``token`` may still be given back."""
     booked = booked_pips(session, invoice_id, token)

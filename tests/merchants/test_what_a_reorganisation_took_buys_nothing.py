@@ -117,3 +117,19 @@ def in_block(world, block, depth):
     world.venue.merchants.blocks_read(read)
     world.pass_time(60)
     world.venue.tick()
+
+
+def test_found_what_was_over_and_given_back_paid_when_the_rest_went(world):
+    case = case_of(world)
+    paid = case.sold()
+    swept = case.sweeps()
+    case.pay(25 * LOT_RAW)
+    case.venue.settle_sweeps()
+    case.venue.tick()
+    refunds = case.venue.merchants.refunding.refunds
+    over = RefundRequest(RefundVariant.OVERPAID, "TOKEN")
+    opened = refunds.create(case.store.store_id, case.invoice.id, over)
+    refunds.mark_paid(case.store.store_id, opened.id, "by hand")
+    case.lose(paid.tx_hash, *swept)
+    case.wait()
+    assert (case.now().status, case.now().exception) == ("invalid", "reversed")
