@@ -18,6 +18,7 @@ from engine.events import EventKind
 from engine.log_entries import LogEntry
 from engine.types import Outcome
 from merchants.records.database import reading, transaction
+from merchants.records.due import ON_THEIR_WAY, SIGNED, UNSIGNED
 from merchants.records.refunds import (
     Payer,
     Refund,
@@ -119,8 +120,8 @@ class RefundPayouts:
             self.waiting = {*session.scalars(open_rows), *session.scalars(orders)}
             """Accounts of which the journal may tell something about a withdrawal or order."""
             self._paying = paying_accounts(session)
-            """Accounts of which the log may have withdrawals that these rows do not know; none from
-            the first that is sent in this life, for by then the log was read to its end."""
+            """Accounts of which what is not read yet of the log may have withdrawals of ours that
+            these rows do not know."""
 
     def waiting_accounts(self) -> list[int]:
         """Return the engine accounts whose WITHDRAW and PLACE commands may be ours."""
@@ -257,21 +258,18 @@ class RefundPayouts:
 
     def release_due(self, session: Session, _now_ns: int, turn: Turn) -> None:
         """Let go of what was never signed and can be taken no more."""
-        latest = self._exchange.now_ns() // NS - READ_S
-        unsigned = select(RefundWithdrawal).where(
-            RefundWithdrawal.outcome.is_(None),
-            RefundWithdrawal.signature.is_(None),
-            RefundWithdrawal.expiry <= latest,
-        )
-        for row in turn.rows(session, unsigned):
+        for row in turn.rows(session, UNSIGNED):
             self._resolve(session, row, Outcome.ORDER_EXPIRED)
             if row.refund_id is not None:
                 # Of what went meanwhile nothing is given back.
                 self._refunds.weigh(session, session.get_one(Refund, row.refund_id).invoice)
 
+    def caught_up(self) -> None:
+        """The log was read to its end."""
+        self._paying = set()
+
     async def send_due(self) -> None:
         """Send the withdrawals that are signed, one an account at a time: they come by nonce."""
-        self._paying = set()
         for digest, withdrawal in self._signed():
             result = await self._exchange.withdraw(withdrawal)
             with transaction(self._database) as session:
@@ -284,22 +282,12 @@ class RefundPayouts:
                     self._refused(session, row, result.outcome)
 
     def _signed(self) -> list[tuple[bytes, SignedWithdrawal]]:
-        rows = (
-            select(RefundWithdrawal)
-            .where(RefundWithdrawal.outcome.is_(None), RefundWithdrawal.signature.is_not(None))
-            .order_by(RefundWithdrawal.nonce)
-            .limit(ROWS_MAX)
-        )
-        first: dict[bytes, RefundWithdrawal] = {}
+        """Return what is sent now: of each account its first, the longest due first. One that waits
+        holds up those behind it, and no other account."""
+        unanswered = SIGNED.where(RefundWithdrawal.digest.not_in(self._answered))
         with reading(self._database) as session:
-            for row in session.scalars(rows):
-                first.setdefault(row.account, row)
-        now_ns = self._clock()
-        return [
-            (row.digest, signed_of(row, row.signature or b""))
-            for row in first.values()
-            if row.next_ns <= now_ns and row.digest not in self._answered
-        ]
+            rows = session.scalars(unanswered.limit(ROWS_MAX), {"now_ns": self._clock()})
+            return [(row.digest, signed_of(row, row.signature or b"")) for row in rows]
 
     def _refused(self, session: Session, row: RefundWithdrawal, outcome: Outcome) -> None:
         """It was refused before the journal had it."""
@@ -396,17 +384,8 @@ class RefundPayouts:
     async def follow_due(self) -> None:
         """Ask how far withdrawals are on their way to the chain, of many at once."""
         with reading(self._database) as session:
-            due = (
-                select(Refund.sequence)
-                .where(
-                    Refund.next_ns <= self._clock(),
-                    Refund.state == RefundState.IN_PROGRESS,
-                    Refund.sequence > 0,
-                )
-                .order_by(Refund.next_ns)
-                .limit(ROWS_MAX)
-            )
-            asked = list(session.scalars(due))
+            due = session.scalars(ON_THEIR_WAY.limit(ROWS_MAX), {"now_ns": self._clock()})
+            asked = list(due)
         if not asked:
             return
         # Off the loop: it reads settlement's database.
