@@ -85,7 +85,8 @@ class Refund(Table):
     that. ``next_ns`` is when to look at it again by itself, None for never. ``note`` says why it is
     where it is; ``sequence`` is the command that debited it, 0 before there is one. A part that was
     claimed alone names the refund that it is ``part_of``, which gives back so much less than the
-    ``whole_pips`` that were opened; None where it is whole.
+    ``whole_pips`` that were opened; None where it is whole. One ``of_paid`` money was opened when
+    the invoice was settled: what it gives back has paid.
     """
 
     __tablename__ = "refunds"
@@ -117,6 +118,7 @@ class Refund(Table):
     tx_hash: Mapped[bytes | None]
     part_of: Mapped[str | None] = mapped_column(ForeignKey("refunds.id"), index=True)
     whole_pips: Mapped[int | None]
+    of_paid: Mapped[bool] = mapped_column(default=False)
 
     invoice: Mapped[Invoice] = relationship()
 

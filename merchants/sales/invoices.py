@@ -60,6 +60,7 @@ from merchants.sales.exceptions import OpensRefunds, Returns
 from merchants.sales.offers import Offers
 from merchants.sales.others import Others
 from merchants.sales.reference_prices import NoPrice
+from merchants.sales.refund_amounts import count_returned, refunds_on_top
 from merchants.sales.sweeps import Sweeps
 from merchants.sales.tolerance import (
     SWEEP_LEAST_PIPS,
@@ -309,10 +310,14 @@ class Invoices:
         """Some of its money is gone and has had its time to come back: sell no more than is
         covered, and say so if what is left does not pay it any more."""
         self._conversions.take_back(session, invoice)
-        if invoice.state is InvoiceState.SETTLED and not _is_paid_still(invoice):
+        on_top = refunds_on_top(session, invoice, _was_over_pips(invoice))
+        given_back = sum(refund.worth_pips for refund in on_top)
+        if invoice.state is InvoiceState.SETTLED and not _is_paid_still(invoice, given_back):
             invoice.exception = moved(EXCEPTION_EDGES, invoice.exception, REVERSED)
-            kind = EventType.INVOICE_REVERSED
-            self._go(session, invoice, InvoiceState.INVALID, kind, now_ns)
+            self._go(session, invoice, InvoiceState.INVALID, EventType.INVOICE_REVERSED, now_ns)
+            for refund in on_top:
+                refund.of_paid = False  # It was not of the price, which what is left does not pay.
+            count_returned(session, invoice)
         self._move_on(session, invoice, now_ns)
 
     def value_due(self, session: Session, now_ns: int, turn: Turn) -> None:
@@ -334,8 +339,9 @@ class Invoices:
         """Weigh what came late or in part, once for all that is booked, as soon as there is a
         price; later only if more comes: a price that rises afterwards pays nobody's invoice."""
         for invoice in turn.rows(session, TO_JUDGE):
-            if _is_unsure(invoice):
-                invoice.judge_at_ns = now_ns + JUDGE_RETRY_NS
+            if _is_unsure(invoice) or _is_back(invoice):
+                # It is looked at again where it is found, or in the block where it is deep enough.
+                invoice.judge_at_ns = now_ns + JUDGE_RETRY_NS if _is_unsure(invoice) else None
                 continue
             worth = self._worth(session, invoice, now_ns)
             short = max(0, invoice.amount_pips - worth.pips)
@@ -453,8 +459,10 @@ class Invoices:
         if invoice.state is new and full and not timely and now_ns > invoice.expires_ns:
             self._go(session, invoice, InvoiceState.EXPIRED, EventType.INVOICE_EXPIRED, now_ns)
         waits = invoice.state is new or (invoice.state is InvoiceState.EXPIRED and timely)
-        unsure, is_back = _is_unsure(invoice), _is_back(invoice)
-        revives = invoice.state is InvoiceState.INVALID and booked and timely and not unsure
+        unsure, has_come_back = _is_unsure(invoice), _is_back(invoice)
+        is_back = has_come_back and self._is_deep(invoice)
+        may_revive = invoice.state is InvoiceState.INVALID and not unsure and not has_come_back
+        revives = may_revive and booked and timely
         if (full and waits) or revives or is_back:
             invoice.processing_ns = now_ns
             self._go(session, invoice, processing, EventType.INVOICE_PROCESSING, now_ns)
@@ -559,13 +567,24 @@ def _is_back(invoice: Invoice) -> bool:
     return invoice.exception is REVERSED and states == {CreditState.BOOKED}
 
 
-def _is_paid_still(invoice: Invoice) -> bool:
-    """Return whether what is left pays it, or what is gone was no more than dust."""
-    if credited_pips(invoice) >= least_pips(invoice):
+def _was_over_pips(invoice: Invoice) -> int:
+    """Return how much more than its price was booked for it before any of that was gone."""
+    return credited_pips(invoice) + (_gone_pips(invoice) or 0) - invoice.amount_pips
+
+
+def _is_paid_still(invoice: Invoice, given_back_pips: int) -> bool:
+    """Return whether what is left pays it, without what was given back of what was on top, or what
+    is gone was no more than dust."""
+    if credited_pips(invoice) - given_back_pips >= least_pips(invoice):
         return True
+    gone_pips = _gone_pips(invoice)
+    return gone_pips is not None and gone_pips <= dust_pips(invoice)
+
+
+def _gone_pips(invoice: Invoice) -> int | None:
+    """Return what of it is gone was worth; None where nothing says that."""
     gone = [credit for credit in invoice.credits if credit.state is CreditState.GONE]
     options = {option.token: option for option in invoice.options}
     if any(credit.token not in options for credit in gone):
-        return False  # Nothing says what it was worth.
-    worth = (worth_pips(invoice, options[row.token], row.amount_pips) for row in gone)
-    return sum(worth) <= dust_pips(invoice)
+        return None
+    return sum(worth_pips(invoice, options[row.token], row.amount_pips) for row in gone)

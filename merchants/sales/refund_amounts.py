@@ -19,7 +19,7 @@ from merchants.records.others import Other, give_back, other_of, others_of
 from merchants.records.refunds import Refund, RefundState, RefundVariant
 from merchants.records.rejection import Rejection
 from merchants.records.shares import ways_of, worth_pips
-from merchants.records.states import ON_CHAIN, CreditState, InvoiceException, InvoiceState
+from merchants.records.states import ON_CHAIN, CreditState, InvoiceState
 from merchants.records.tables import Credit, Invoice
 from merchants.sales.reference_prices import Prices
 from settlement.orders.catalog import Market, Token
@@ -71,31 +71,52 @@ def booked_pips(
     return sum_of(row)
 
 
-def refunded_pips(session: Session, invoice_id: str, token: bytes) -> int:
-    """Return how much of ``token`` its refunds give back, or have given back."""
-    row = session.execute(
-        select(*exact_sum(Refund.of_pips)).where(
-            Refund.invoice_id == invoice_id,
-            Refund.of_token == token,
-            Refund.state != RefundState.CANCELLED,
-        )
-    ).one()
-    return sum_of(row)
+def refunded_pips(
+    session: Session, invoice_id: str, token: bytes, *, unpaid_only: bool = False
+) -> int:
+    """Return how much of ``token`` its refunds give back, or have given back; ``unpaid_only`` of
+    what had not paid it when they were opened."""
+    query = select(*exact_sum(Refund.of_pips)).where(
+        Refund.invoice_id == invoice_id,
+        Refund.of_token == token,
+        Refund.state != RefundState.CANCELLED,
+    )
+    if unpaid_only:
+        query = query.where(Refund.of_paid.is_(False))
+    return sum_of(session.execute(query).one())
 
 
 def count_returned(session: Session, invoice: Invoice) -> None:
     """Let what refunds give back pay nothing any more; call it when they are others than were.
 
-    Once it is settled that stays as it is: what is given back then has paid, and was sold. So it
-    does where a reorganisation has taken the payment away since.
+    Once it is settled that stays as it is: what is given back then has paid, and was sold. It has
+    paid too where a reorganisation takes the payment away afterwards; what comes then and is given
+    back pays nothing.
     """
-    is_reversed = invoice.exception is InvoiceException.REVERSED
-    if invoice.state is InvoiceState.SETTLED or is_reversed:
+    if invoice.state is InvoiceState.SETTLED:
         return
     for option in invoice.options:
-        option.returned_pips = refunded_pips(session, invoice.id, option.token)
+        token = option.token
+        option.returned_pips = refunded_pips(session, invoice.id, token, unpaid_only=True)
     for other in others_of(invoice):
-        give_back(other, refunded_pips(session, invoice.id, other.token))
+        give_back(other, refunded_pips(session, invoice.id, other.token, unpaid_only=True))
+
+
+def refunds_on_top(session: Session, invoice: Invoice, over_pips: int) -> list[Refund]:
+    """Return those that gave back, since it was settled, no more than the ``over_pips`` that had
+    come on top of the price; the newest first."""
+    session.flush()
+    query = select(Refund).where(
+        Refund.invoice_id == invoice.id,
+        Refund.of_paid.is_(True),
+        Refund.state != RefundState.CANCELLED,
+    )
+    found = []
+    for refund in session.scalars(query.order_by(Refund.created_ns.desc(), Refund.id)):
+        if refund.worth_pips <= over_pips:
+            over_pips -= refund.worth_pips
+            found.append(refund)
+    return found
 
 
 def left_pips(session: Session, invoice_id: str, token: bytes) -> int:

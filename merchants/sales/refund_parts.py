@@ -81,6 +81,7 @@ def split(session: Session, refund: Refund, pips: int, name: str) -> Refund:
         sequence=0,
         tx_hash=None,
         part_of=refund.id,
+        of_paid=refund.of_paid,
     )
     refund.whole_pips = refund.whole_pips or refund.pips
     refund.pips -= pips

@@ -30,7 +30,7 @@ from merchants.records.refunds import (
     RefundWithdrawal,
 )
 from merchants.records.rejection import Rejection
-from merchants.records.states import NOT_GONE, PaymentState, moved
+from merchants.records.states import NOT_GONE, InvoiceState, PaymentState, moved
 from merchants.records.tables import Credit, Invoice, Payment
 from merchants.records.turns import Turn
 from merchants.sales.reference_prices import Prices
@@ -205,6 +205,7 @@ class Refunds:
             note="",
             sequence=0,
             tx_hash=None,
+            of_paid=invoice.state is InvoiceState.SETTLED,
         )
         session.add(refund)
         session.flush()
