@@ -74,7 +74,9 @@ class Steps:
     def _due_from(self, first: int) -> int:
         """Return which kind of work is the next with something due, ``first`` or one behind it."""
         with reading(self._database) as session:
-            return session.scalars(self._next_due, {**self._bounds(), "first": first}).one()
+            bounds = {**self._bounds(), "first": first}
+            number: int = session.scalars(self._next_due, bounds).one()
+            return number
 
     async def _in_turns(self, work: InTurns) -> bool:
         began_ns = self._clock()
