@@ -62,6 +62,8 @@ ACTIONS: Final[dict[str, Terms]] = {
     "refund.create": Terms(CREATE_UNAPPROVED_PULL_PAYMENTS, is_strong=False),
     "refund.approve": Terms(MANAGE_PAYOUTS, is_strong=False),
     "refund.mark-paid": Terms(MANAGE_PAYOUTS, is_strong=False),
+    # It changes nothing here; but who has the link says where the money goes.
+    "refund.claim-link": Terms(MANAGE_PAYOUTS, is_strong=False),
     "policy.change": Terms(MODIFY_SETTINGS, is_strong=False),
     "exceptions.change": Terms(MODIFY_SETTINGS, is_strong=False),
     "embedding.change": Terms(MODIFY_SETTINGS, is_strong=False),

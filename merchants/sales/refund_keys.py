@@ -219,7 +219,7 @@ class RefundKeys:
         if key is None or key.expires_ns <= now_ns:
             refund.next_ns = None  # It waits for the wallet.
             return
-        if not self._payouts.is_covered(session, refund) or self._is_busy(session, refund, key):
+        if self._payouts.why_uncovered(session, refund) or self._is_busy(session, refund, key):
             self._payouts.later(refund)
             return
         token = self._exchange.catalog.token_by_address(refund.token)

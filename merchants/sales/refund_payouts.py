@@ -28,6 +28,7 @@ from merchants.records.refunds import (
     RefundWithdrawal,
 )
 from merchants.records.rejection import Rejection
+from merchants.records.states import CreditState
 from merchants.records.turns import Turn
 from merchants.sales.adopted import adopt_withdrawal, paying_accounts
 from merchants.sales.refund_amounts import booked_pips, refunded_pips
@@ -156,14 +157,18 @@ class RefundPayouts:
             return _closed(f"it is {refund.state}")
         if not refund.receiver:
             return _closed("nobody has said yet where it goes")
-        if not self.is_covered(session, refund):
-            return _closed("less is booked now than was: its payment has left the chain")
-        return refund
+        why = self.why_uncovered(session, refund)
+        return _closed(why) if why else refund
 
-    def is_covered(self, session: Session, refund: Refund) -> bool:
-        """Return whether what came still covers all that is given back of it."""
-        booked = booked_pips(session, refund.invoice_id, refund.of_token)
-        return refunded_pips(session, refund.invoice_id, refund.of_token) <= booked
+    def why_uncovered(self, session: Session, refund: Refund) -> str:
+        """Return why what came does not cover all that is given back of it; empty if it does."""
+        came = refund.invoice_id, refund.of_token
+        back = refunded_pips(session, *came)
+        if back <= booked_pips(session, *came, (CreditState.BOOKED,)):
+            return ""
+        if back <= booked_pips(session, *came):
+            return "its payment is in another block now, which is not deep enough yet"
+        return "less is booked now than was: its payment has left the chain"
 
     def sign(self, store_id: str, refund_id: str, signature: bytes) -> Refund | Rejection:
         """Take the wallet's signature over what ``compose`` has returned; it is sent at once.
@@ -181,6 +186,9 @@ class RefundPayouts:
                 return refund
             if row.signature is not None or row.expiry <= self._exchange.now_ns() // NS:
                 return _closed("it is signed already" if row.signature else "it has expired")
+            why = self.why_uncovered(session, refund)
+            if why:
+                return _closed(why)
             signer = recover(row.digest, signature)
             if signer != row.account:
                 detail = {
@@ -252,6 +260,9 @@ class RefundPayouts:
         """Let go of what was never signed and can be taken no more."""
         for row in turn.rows(session, UNSIGNED):
             self._resolve(session, row, Outcome.ORDER_EXPIRED)
+            if row.refund_id is not None:
+                # Of what went meanwhile nothing is given back.
+                self._refunds.weigh(session, session.get_one(Refund, row.refund_id).invoice)
 
     def caught_up(self) -> None:
         """The log was read to its end."""
@@ -308,6 +319,7 @@ class RefundPayouts:
         self._refunds.become(
             session, refund, RefundState.AWAITING_PAYMENT, EventType.REFUND_WAITING
         )
+        self._refunds.weigh(session, refund.invoice)
 
     def later(self, refund: Refund) -> None:
         """Plan when the store's refund key looks at it again, each time after twice as long."""

@@ -49,12 +49,14 @@ nanoseconds."""
 
 class Holder(NamedTuple):
     """Who speaks for a store, and what he may do: ``scopes`` with all that they include.
-    ``user_id`` is the person that he is, or whose key he has; empty where nobody is known."""
+    ``user_id`` is the person that he is, or whose key he has; empty where nobody is known.
+    ``by_session`` is one who is signed in and shows no key."""
 
     store: Store
     key_id: str
     scopes: frozenset[str]
     user_id: str = ""
+    by_session: bool = False
 
     def may(self, scope: str) -> bool:
         """Return whether ``scope`` is among his."""

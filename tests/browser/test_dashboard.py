@@ -276,6 +276,12 @@ def test_money_is_given_back_from_the_dashboard(tmp_path: Path) -> None:
         await expect(page.locator(".once pre")).to_contain_text("/claim/")
         await expect(page.locator(".state.awaiting_payment")).to_have_count(1)
         await keep(page, "dashboard-refunds-one")
+        opened = await page.locator(".once pre").inner_text()
+        await visit(page, "refunds")
+        await page.get_by_role("button", name="Show the link").click()
+        await expect(page.locator("#confirm-what")).to_contain_text("Show the link that claims")
+        await agree(page)
+        await expect(page.locator(".once pre")).to_have_text(opened)
         await page.get_by_role("button", name="Give it up").click()
         await expect(page.locator(".state.cancelled")).to_have_count(1)
 

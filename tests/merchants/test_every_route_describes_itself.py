@@ -31,6 +31,7 @@ BODILESS = {
     "/v1/invoices/{invoice_id}/rescan",
     "/v1/refunds/{refund_id}/cancel",
     "/v1/refunds/{refund_id}/withdrawal",
+    "/v1/refunds/{refund_id}/claim-link",
 }
 """POST that takes no body."""
 
@@ -243,6 +244,7 @@ def give_money_back(world, ask, both, headers):
     both("POST", "/v1/refunds/{refund_id}/approve", headers, json={"revision": 0})
     place = made["claim_url"].removeprefix("http://shop.test")
     ask.client.post(place, data={"address": "0x" + "cc" * 20})
+    both("POST", "/v1/refunds/{refund_id}/claim-link", headers)
     asked = both("POST", "/v1/refunds/{refund_id}/withdrawal", headers)
     signature = sign(bytes.fromhex(asked["digest"][2:]), MERCHANT_SECRET)
     body = {"signature": "0x" + signature.hex()}

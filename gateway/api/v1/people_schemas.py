@@ -384,6 +384,12 @@ class RefundPaid(MarkRefundPaid, forbid_unknown_fields=True, frozen=True, kw_onl
     refund_id: ShortId
 
 
+class NamedRefund(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
+    """A refund by its id."""
+
+    refund_id: ShortId
+
+
 PARAMETERS: Final[dict[str, type[msgspec.Struct]]] = {
     "payout.change": AskPayoutChange,
     "api-key.create": CreateKey,
@@ -404,6 +410,7 @@ PARAMETERS: Final[dict[str, type[msgspec.Struct]]] = {
     "refund.create": RefundOf,
     "refund.approve": RefundApproval,
     "refund.mark-paid": RefundPaid,
+    "refund.claim-link": NamedRefund,
     "invitation.create": Invite,
     "member.change": NamedMemberRole,
     "member.remove": NamedMember,

@@ -68,6 +68,7 @@ CHANGES: Final[Mapping[tuple[str, str], str]] = MappingProxyType(
         ("POST", f"{_REFUND}/approve"): "refund.approve",
         ("POST", f"{_REFUND}/cancel"): "",
         ("POST", f"{_REFUND}/mark-paid"): "refund.mark-paid",
+        ("POST", f"{_REFUND}/claim-link"): "refund.claim-link",
         # The wallet's signature is the confirmation.
         ("POST", f"{_REFUND}/withdrawal"): "",
         ("POST", f"{_REFUND}/signature"): "",

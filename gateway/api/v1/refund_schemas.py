@@ -61,9 +61,16 @@ class CreateRefundKey(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
 
 class RefundReply(RefundDocument, frozen=True):
     """A refund and the link to send its customer to: whoever has it says where the money goes. So
-    it is null for who may only look."""
+    it is null for who may only look, and for a session, which has to confirm that it is shown."""
 
     claim_url: str | None
+
+
+class ClaimLink(msgspec.Struct, frozen=True):
+    """The link by which the customer of a refund says where the money goes."""
+
+    refund_id: str
+    claim_url: str
 
 
 class RefundsReply(msgspec.Struct, frozen=True):

@@ -85,7 +85,8 @@ async def _person(request: Request, shops: Shops, gate: Gate) -> Holder:
     actor, store = await person_in_store(request, gate)
     name = f"person {actor.person.user_id}"
     note(request.scope, shops.limits.request(name).left)
-    return Holder(store, name, opened(actor.scopes), actor.person.user_id)
+    scopes = opened(actor.scopes)
+    return Holder(store, name, scopes, actor.person.user_id, by_session=True)
 
 
 async def holder_of(request: Request, shops: Here) -> Holder:

@@ -15,6 +15,7 @@ from gateway.api.v1.encoding import hexed, unhex
 from gateway.api.v1.openapi import Answer, documented
 from gateway.api.v1.refund_schemas import (
     ApproveRefund,
+    ClaimLink,
     CreateRefund,
     CreateRefundKey,
     MarkRefundPaid,
@@ -78,9 +79,11 @@ def _reply(shops: Shops, document: RefundDocument) -> RefundReply:
 
 
 def _shown(shops: Shops, holder: Holder, document: RefundDocument) -> RefundReply:
-    """Return a refund as ``holder`` may read it."""
+    """Return a refund as ``holder`` may read it: a session may be a stolen one."""
     reply = _reply(shops, document)
-    return reply if sees_claims(holder.scopes) else msgspec.structs.replace(reply, claim_url=None)
+    if sees_claims(holder.scopes) and not holder.by_session:
+        return reply
+    return msgspec.structs.replace(reply, claim_url=None)
 
 
 @router.post(
@@ -175,13 +178,14 @@ async def _found(shops: Shops, holder: Holder, refund_id: str) -> Response:
 )
 async def approve_refund(
     shops: Here,
-    store: Annotated[Store, Depends(having(MANAGE_PAYOUTS))],
+    holder: Annotated[Holder, Depends(holding(MANAGE_PAYOUTS))],
     refund_id: Id,
     body: Annotated[ApproveRefund, Depends(body_of(ApproveRefund))],
 ) -> Response:
     """Approve a refund; refused where it has changed since the shop looked at it."""
     refunds = shops.merchants.refunding.refunds
-    return Answer(_reply(shops, accepted(refunds.approve(store.id, refund_id, body.revision))))
+    approved = accepted(refunds.approve(holder.store.id, refund_id, body.revision))
+    return Answer(_shown(shops, holder, approved))
 
 
 @router.post(
@@ -206,13 +210,28 @@ async def cancel_refund(
 )
 async def mark_refund_paid(
     shops: Here,
-    store: Annotated[Store, Depends(having(MANAGE_PAYOUTS))],
+    holder: Annotated[Holder, Depends(holding(MANAGE_PAYOUTS))],
     refund_id: Id,
     body: Annotated[MarkRefundPaid, Depends(body_of(MarkRefundPaid))],
 ) -> Response:
     """Take the shop's word that it has paid a refund otherwise."""
     refunds = shops.merchants.refunding.refunds
-    return Answer(_reply(shops, accepted(refunds.mark_paid(store.id, refund_id, body.note))))
+    marked = accepted(refunds.mark_paid(holder.store.id, refund_id, body.note))
+    return Answer(_shown(shops, holder, marked))
+
+
+@router.post(
+    "/refunds/{refund_id}/claim-link",
+    openapi_extra=documented(ClaimLink, rejections=FIND, proof="store", scope=MANAGE_PAYOUTS),
+)
+async def show_claim_link(
+    shops: Here, store: Annotated[Store, Depends(having(MANAGE_PAYOUTS))], refund_id: Id
+) -> Response:
+    """Return the link by which a refund's customer says where the money goes."""
+    found = await shops.readers.ask(shops.merchants.reader.refund, store.id, refund_id)
+    if found is None:
+        raise Rejection(Outcome.NOT_FOUND)
+    return Answer(ClaimLink(found.id, claim_url(shops, found.id)))
 
 
 @router.post(

@@ -72,13 +72,17 @@ function actions({ store, may, attempt, again, tell, walletOf }, row, place) {
       method: "eth_signTypedData_v4", params: [account, JSON.stringify(withdrawal)] });
     await done(`${at}/signature`, { signature });
   });
-  const link = () => place.replaceChildren(shownOnce("claim_link", row.claim_url));
+  const link = () => attempt(async () => {
+    const stepUp = await confirmed("refund.claim-link", store.id, { refund_id: row.id });
+    const shown = await ask("POST", `${at}/claim-link`, {}, stepUp);
+    place.replaceChildren(shownOnce("claim_link", shown.claim_url));
+  });
   const isOpen = row.status === "awaiting_payment";
   const waits = row.status === "awaiting_approval";
   const offered = [
     [waits && may(PAY), "refund_approve", approve],
     [isOpen && row.receiver !== null && may(PAY), "refund_sign", sign],
-    [(isOpen || waits) && row.receiver === null, "refund_link", link],
+    [(isOpen || waits) && row.receiver === null && may(PAY), "refund_link", link],
     [isOpen && may(PAY), "refund_paid", paid],
     [(isOpen || waits) && may(CANCEL), "refund_cancel",
       () => attempt(() => done(`${at}/cancel`, {}))],

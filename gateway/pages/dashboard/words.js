@@ -55,6 +55,7 @@ const WORDS = {
   "action_refund.create": ["Give money back", "退款"],
   "action_refund.approve": ["Approve a refund", "批准退款"],
   "action_refund.mark-paid": ["Say that a refund was paid otherwise", "标记退款已另行支付"],
+  "action_refund.claim-link": ["Show the link that claims a refund", "显示退款领取链接"],
   "action_invitation.create": ["An invitation to the store", "邀请加入店铺"],
   "action_member.change": ["Another role for a member", "更改成员角色"],
   "action_member.remove": ["Take a member out of the store", "移除成员"],
