@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping
 from typing import Final
 
 import msgspec
-from sqlalchemy import select
+from sqlalchemy import bindparam, select
 from sqlalchemy.orm import Session
 
 from merchants.records.amounts import decimal_of_pips, hex_of
@@ -72,12 +72,18 @@ def refund_document(catalog: Catalog, refund: Refund) -> RefundDocument:
     )
 
 
+_REFUNDS: Final = (
+    select(Refund)
+    .where(Refund.invoice_id.in_(bindparam("ids", expanding=True)))
+    .order_by(Refund.created_ns, Refund.id)
+)
+
+
 def refunds_of(session: Session, invoice_ids: Iterable[str]) -> Mapping[str, list[Refund]]:
     """Return the refunds of some invoices, the oldest first: one question for all of them."""
     names = list(invoice_ids)
     found: dict[str, list[Refund]] = {name: [] for name in names}
-    query = select(Refund).where(Refund.invoice_id.in_(names))
-    for refund in session.scalars(query.order_by(Refund.created_ns, Refund.id)):
+    for refund in session.scalars(_REFUNDS, {"ids": names}):
         found[refund.invoice_id].append(refund)
     return found
 

@@ -7,7 +7,7 @@ invoice opens and when it is open no more: nobody has to add up open invoices to
 from collections.abc import Iterable
 from typing import Final, NamedTuple
 
-from sqlalchemy import select
+from sqlalchemy import bindparam, select
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
 from merchants.records.tables import Digits, Invoice, Table
@@ -84,6 +84,13 @@ def count_open(session: Session, invoice: Invoice, times: int) -> None:
                 row.pressed_pips = max(0, row.pressed_pips + times * pips)
 
 
+_ROWS: Final = select(Ask).where(
+    Ask.store_id.in_(bindparam("whose", expanding=True)),
+    Ask.settle == bindparam("settle"),
+    Ask.token.in_(bindparam("tokens", expanding=True)),
+)
+
+
 def _rows(
     session: Session, store_id: str, settle: bytes, tokens: list[bytes]
 ) -> dict[tuple[str, bytes], Ask]:
@@ -93,10 +100,8 @@ def _rows(
     whose = (store_id, EVERYBODY)
     missing = {(one, token, settle) for one in whose for token in tokens} - known.keys()
     if missing:
-        query = select(Ask).where(
-            Ask.store_id.in_(whose), Ask.settle == settle, Ask.token.in_(tokens)
-        )
+        rows = session.scalars(_ROWS, {"whose": whose, "settle": settle, "tokens": tokens})
         known |= dict.fromkeys(missing)
-        known |= {(row.store_id, row.token, row.settle): row for row in session.scalars(query)}
+        known |= {(row.store_id, row.token, row.settle): row for row in rows}
     found = {(one, token): known[one, token, settle] for one in whose for token in tokens}
     return {key: row for key, row in found.items() if row is not None}

@@ -3,7 +3,9 @@
 One row a step. A store without rows ships as soon as the engine has booked what came.
 """
 
-from sqlalchemy import ForeignKey, select
+from typing import Final
+
+from sqlalchemy import ForeignKey, bindparam, select
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
 from merchants.records.tables import Table
@@ -25,12 +27,17 @@ def steps_of(session: Session, store_id: str) -> list[ConfirmationStep]:
     return list(session.scalars(own.order_by(ConfirmationStep.from_pips)))
 
 
+_WANTED: Final = (
+    select(ConfirmationStep.confirmations)
+    .where(
+        ConfirmationStep.store_id == bindparam("store_id"),
+        ConfirmationStep.from_pips <= bindparam("price_pips"),
+    )
+    .order_by(ConfirmationStep.from_pips.desc())
+    .limit(1)
+)
+
+
 def wanted_of(session: Session, store_id: str, price_pips: int) -> int:
     """Return how many confirmations a store wants for a price; 0 for as many as the exchange."""
-    step = session.scalar(
-        select(ConfirmationStep)
-        .where(ConfirmationStep.store_id == store_id, ConfirmationStep.from_pips <= price_pips)
-        .order_by(ConfirmationStep.from_pips.desc())
-        .limit(1)
-    )
-    return 0 if step is None else step.confirmations
+    return session.scalar(_WANTED, {"store_id": store_id, "price_pips": price_pips}) or 0

@@ -102,13 +102,11 @@ def given_by(session: Session, invoice_ids: Sequence[str]) -> dict[str, tuple[Gi
     return found
 
 
+_IN_POT: Final = select(func.coalesce(func.max(Pot.pips), 0)).where(
+    Pot.store_id == bindparam("store_id"), Pot.token == bindparam("token")
+)
+
+
 def in_pot(session: Session, store_id: str, token: bytes) -> int:
     """Return the pips that are gathered and in no sale yet."""
-    return (
-        session.scalar(
-            select(func.coalesce(func.max(Pot.pips), 0)).where(
-                Pot.store_id == store_id, Pot.token == token
-            )
-        )
-        or 0
-    )
+    return session.scalars(_IN_POT, {"store_id": store_id, "token": token}).one()

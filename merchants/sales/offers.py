@@ -7,7 +7,7 @@ What cannot be offered is left out with its reason. Stablecoin can always be.
 
 from typing import Final, NamedTuple
 
-from sqlalchemy import select
+from sqlalchemy import bindparam, select
 from sqlalchemy.orm import Session
 
 from engine.types import MONEY_MAX, Outcome
@@ -62,6 +62,43 @@ class Offered(NamedTuple):
 
     options: list[Option]
     left_out: dict[str, Rejection]
+
+
+# Made once: to put them together takes longer than to carry them out.
+_COMING: Final = (
+    select(*exact_sum(Option.seen_pips), *exact_sum(Option.credited_pips))
+    .join(Invoice, Invoice.id == Option.invoice_id)
+    .where(
+        Invoice.store_id == bindparam("store_id"),
+        Invoice.state == InvoiceState.PROCESSING,
+        Option.token == bindparam("token"),
+    )
+)
+_OTHERS: Final = (
+    select(*exact_sum(Other.valued_pips))
+    .join(Invoice, Invoice.id == Other.invoice_id)
+    .where(
+        INVOICE_HAS_OTHERS,
+        Invoice.store_id == bindparam("store_id"),
+        Other.token == bindparam("token"),
+        Other.invoice_id != bindparam("of_invoice"),
+    )
+)
+_UNSOLD: Final = (
+    select(
+        Conversion.lot_pips,
+        *exact_sum(Conversion.lots - Conversion.lots_filled),
+        *exact_sum(Conversion.odd_pips),
+    )
+    .where(
+        Conversion.store_id == bindparam("store_id"),
+        Conversion.market == bindparam("market"),
+        Conversion.state.in_((ConversionState.PENDING, ConversionState.EXECUTING)),
+    )
+    .group_by(Conversion.lot_pips)
+)
+"""What has been seen of a token, what came of it and was not offered, and what is in no trade yet
+of a market's sales, of one store."""
 
 
 class Offers:
@@ -278,38 +315,11 @@ class Offers:
     ) -> int:
         """Return what the key has still to sell of money that has come, but for what came for
         ``of_invoice`` and was not offered: that is quoted as a whole."""
-        coming = session.execute(
-            select(*exact_sum(Option.seen_pips), *exact_sum(Option.credited_pips))
-            .join(Invoice, Invoice.id == Option.invoice_id)
-            .where(
-                Invoice.store_id == store.id,
-                Invoice.state == InvoiceState.PROCESSING,
-                Option.token == market.base.address,
-            )
-        ).one()
-        others = session.execute(
-            select(*exact_sum(Other.valued_pips))
-            .join(Invoice, Invoice.id == Other.invoice_id)
-            .where(
-                INVOICE_HAS_OTHERS,
-                Invoice.store_id == store.id,
-                Other.token == market.base.address,
-                Other.invoice_id != of_invoice,
-            )
-        ).one()
-        unsold = session.execute(
-            select(
-                Conversion.lot_pips,
-                *exact_sum(Conversion.lots - Conversion.lots_filled),
-                *exact_sum(Conversion.odd_pips),
-            )
-            .where(
-                Conversion.store_id == store.id,
-                Conversion.market == market.symbol,
-                Conversion.state.in_((ConversionState.PENDING, ConversionState.EXECUTING)),
-            )
-            .group_by(Conversion.lot_pips)
-        ).all()
+        of_token = {"store_id": store.id, "token": market.base.address}
+        coming = session.execute(_COMING, of_token).one()
+        others = session.execute(_OTHERS, {**of_token, "of_invoice": of_invoice}).one()
+        of_market = {"store_id": store.id, "market": market.symbol}
+        unsold = session.execute(_UNSOLD, of_market).all()
         pips = sum_of(coming[:2]) + sum_of(coming[2:]) + sum_of(others)
         pips += in_pot(session, store.id, market.base.address)
         for lot_pips, *halves in unsold:

@@ -10,7 +10,7 @@ import asyncio
 from collections.abc import Callable, Sequence
 from typing import Final, NamedTuple, Protocol
 
-from sqlalchemy import ColumnElement, Engine, func, select
+from sqlalchemy import ColumnElement, Engine, bindparam, func, select
 from sqlalchemy.orm import Session
 
 from engine.types import MONEY_MAX, PIPS_PER_TOKEN, Outcome
@@ -111,6 +111,22 @@ def key_grant(grant: Grant) -> KeyGrant:
     )
 
 
+_OF_PAIR: Final = (
+    select(Grant)
+    .where(
+        Grant.store_id == bindparam("store_id"),
+        Grant.base == bindparam("base"),
+        Grant.quote == bindparam("quote"),
+        Grant.wallet == bindparam("wallet"),
+    )
+    .order_by(Grant.nonce.desc())
+    .limit(1)
+)
+_APPROVED: Final = _OF_PAIR.where(
+    Grant.signature.is_not(None), Grant.revoked_ns.is_(None), Grant.replaced_by.is_(None)
+)
+
+
 def grant_for(
     session: Session, store_id: str, base: bytes, quote: bytes, wallet: bytes
 ) -> Grant | None:
@@ -118,21 +134,8 @@ def grant_for(
     it has approved and not taken back, else its newest of all. Whether it has expired its row says.
 
     ``wallet`` is the store's for what is to come, and an invoice's for what came for it."""
-    of_pair = (
-        select(Grant)
-        .where(
-            Grant.store_id == store_id,
-            Grant.base == base,
-            Grant.quote == quote,
-            Grant.wallet == wallet,
-        )
-        .order_by(Grant.nonce.desc())
-        .limit(1)
-    )
-    approved = of_pair.where(
-        Grant.signature.is_not(None), Grant.revoked_ns.is_(None), Grant.replaced_by.is_(None)
-    )
-    return session.scalar(approved) or session.scalar(of_pair)
+    of_pair = {"store_id": store_id, "base": base, "quote": quote, "wallet": wallet}
+    return session.scalar(_APPROVED, of_pair) or session.scalar(_OF_PAIR, of_pair)
 
 
 def is_approved(grant: Grant | None) -> bool:

@@ -7,10 +7,10 @@ what was not never happened.
 
 from collections.abc import Sequence
 from datetime import UTC, datetime
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 import msgspec
-from sqlalchemy import select
+from sqlalchemy import bindparam, select
 from sqlalchemy.orm import Session
 
 from merchants.documents.native import (
@@ -134,13 +134,21 @@ def append(
     return event
 
 
+_TOLD: Final = (
+    select(Endpoint)
+    .where(
+        Endpoint.store_id == bindparam("store_id"),
+        Endpoint.enabled,
+        Endpoint.deleted_ns.is_(None),
+    )
+    .order_by(Endpoint.created_ns, Endpoint.id)
+)
+
+
 def _told(session: Session, store_id: str) -> Sequence[Endpoint]:
     """Return where a store is told."""
-    enabled = select(Endpoint).where(
-        Endpoint.store_id == store_id, Endpoint.enabled, Endpoint.deleted_ns.is_(None)
-    )
-    in_order = enabled.order_by(Endpoint.created_ns, Endpoint.id)
-    return once(session, ("told", store_id), lambda: session.scalars(in_order).all())
+    mine = {"store_id": store_id}
+    return once(session, ("told", store_id), lambda: session.scalars(_TOLD, mine).all())
 
 
 def _is_wanted(endpoint: Endpoint, kind: EventType) -> bool:
