@@ -6,14 +6,14 @@ rows in one transaction; the journal's cursor is part of it. Whatever moment the
 the next start finds in the rows what is still to be done.
 """
 
-import asyncio
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from random import Random
 from typing import Final, NamedTuple
 
 import numpy as np
-from sqlalchemy import Engine, select, tuple_
+from sqlalchemy import Engine, select
 from sqlalchemy.orm import Session
 
 from engine.commands import Kind
@@ -24,6 +24,7 @@ from engine.types import Outcome
 from merchants.documents.native import InvoiceDocument, listed
 from merchants.documents.reader import Reader
 from merchants.people.people import People, PeopleTerms
+from merchants.records import due
 from merchants.records.database import (
     move_cursor,
     name_of,
@@ -33,6 +34,7 @@ from merchants.records.database import (
     sequence_in,
     transaction,
 )
+from merchants.records.due import Bounds, any_of
 from merchants.records.rejection import Rejection
 from merchants.records.states import InvoiceState
 from merchants.records.tables import Credit, IdempotencyKey, Invoice, Store
@@ -46,21 +48,23 @@ from merchants.sales.asked import InvoiceRequest, Sources, parameters_hash
 from merchants.sales.confirmations import Confirmations
 from merchants.sales.conversions import Conversions
 from merchants.sales.exceptions import ExceptionPolicies
-from merchants.sales.invoices import WATCHED_NS, Invoices
+from merchants.sales.invoices import FINALITY_LIMIT_NS, WATCHED_NS, Invoices
 from merchants.sales.policies import Policies
 from merchants.sales.rates import NO_RATES, Rates, RateTerms, StablecoinRates
 from merchants.sales.reference_prices import Prices, PriceTerms
 from merchants.sales.refund_desk import RefundDesk
+from merchants.sales.refund_payouts import READ_S
 from merchants.sales.rescans import Rescans
 from merchants.sales.reversals import Reversals
 from merchants.sales.sightings import Sightings
+from merchants.steps import STEP_NS, AtOnce, InTurns, Steps
 from merchants.stores.closing import Closing, Ending
 from merchants.stores.grants import GrantMade, Grants
 from merchants.stores.invoice_notes import InvoiceNotes
 from merchants.stores.keyring import Keyring
 from merchants.stores.stores import StoreRequest, Stores
 from merchants.webhooks import store_events
-from merchants.webhooks.deliver import Deliveries
+from merchants.webhooks.deliver import AGE_MAX_NS, Deliveries
 from merchants.webhooks.egress import Egress
 from merchants.webhooks.endpoints import EndpointMade, EndpointRequest, Endpoints
 from settlement.orders.busts import busted_by
@@ -77,11 +81,6 @@ FILE_NAME: Final = "merchants.sqlite"
 
 ROWS_MAX: Final = 100
 """Most rows of one kind that are asked for at once."""
-
-TURN_ROWS: Final = 16
-TURNS_MAX: Final = 100
-STEP_NS: Final = 100 * 10**6
-"""How long a step stays with one kind of work, in turns between which everybody else has one."""
 
 
 class InvoiceCreated(NamedTuple):
@@ -162,6 +161,7 @@ class Merchants:
         self.endpoints = Endpoints(database, egress, clock, entropy)
         self.deliveries = Deliveries(database, egress, clock, jitter)
         self.people = self._people(entropy, people_terms)
+        self._steps = Steps(database, clock, self._bounds, self._works())
         self._open_books()
 
     def _endings(self) -> tuple[Ending, ...]:
@@ -214,7 +214,6 @@ class Merchants:
             self.refunding.refunds,
             self._clock,
             self._confirmations_required,
-            self._settlement.newest_block,
         )
 
     def _people(self, entropy: Callable[[int], bytes], terms: PeopleTerms) -> People:
@@ -484,58 +483,65 @@ class Merchants:
         the journal was replayed; at once where there is more. It never waits for a shop;
         ``deliveries.close()`` does.
         """
-        is_more = False
+        self.conversions.caught_up()
+        self.refunding.payouts.caught_up()
         self.stores.keys.write_used()
+        self.people.step()
+        return await self._steps.step()
+
+    def _works(self) -> tuple[AtOnce | InTurns, ...]:
+        """Return what falls due by itself, in the order in which it is done."""
+        refunding = self.refunding
+        return (
+            AtOnce(any_of(due.TO_RELAY, due.TO_TAKE_BACK), self._relay),
+            InTurns(any_of(due.UNPAID, due.STUCK), self.invoices.expire_due),
+            InTurns(any_of(due.TO_JUDGE), self.invoices.judge_due),
+            InTurns(any_of(due.TO_VALUE), self.invoices.value_due),
+            InTurns(any_of(due.DEEP), self.invoices.deep_due),
+            InTurns(any_of(due.LOST), self.reversals.give_up_due),
+            InTurns(any_of(due.TO_SWEEP), self.invoices.sweeps.due),
+            InTurns(due.IS_FOLLOWED, self.conversions.follow_due),
+            InTurns(any_of(due.UNCLAIMED), refunding.refunds.expire_due),
+            InTurns(any_of(due.UNSIGNED), refunding.payouts.release_due),
+            InTurns(any_of(due.TO_RETURN), refunding.keys.return_due),
+            InTurns(any_of(due.TO_PAY), refunding.keys.pay_due),
+            InTurns(any_of(due.POTS_TO_LOOK_AT), self.conversions.pots.sell_due),
+            InTurns(any_of(due.OLD), self._unwatch_old),
+            # A sale takes long, and what comes in meanwhile is to be swept.
+            AtOnce(due.TO_SELL, partial(self.conversions.execute_due, ROWS_MAX, STEP_NS)),
+            AtOnce(due.TO_SEND, refunding.send_due),
+            AtOnce(due.TO_TELL, self._tell),
+        )
+
+    def _bounds(self) -> Bounds:
+        """Return what says now that something is due."""
+        now_ns, newest_block = self._clock(), self._settlement.newest_block()
+        return {
+            "now_ns": now_ns,
+            "stuck_ns": now_ns - FINALITY_LIMIT_NS,
+            "watched_ns": now_ns - WATCHED_NS,
+            "dead_ns": now_ns - AGE_MAX_NS,
+            "unread_s": self._exchange.now_ns() // 10**9 - READ_S,
+            "newest_block": newest_block,
+            "lost_block": newest_block - self.reversals.blocks,
+            "unwatched_ns": self._unwatched[0],
+            "unwatched_id": self._unwatched[1],
+            "is_followed": self.conversions.is_followed,
+        }
+
+    async def _relay(self) -> None:
         self.grants.relay()
         await self.grants.relay_revocations()
-        for work in (
-            self.invoices.expire_due,
-            self.invoices.judge_due,
-            self.invoices.value_due,
-            self.invoices.deep_due,
-            *self.reversals.work(),
-            self.invoices.sweeps.due,
-            self.conversions.follow_due,
-            *self.refunding.work(),
-            self.conversions.pots.sell_due,
-        ):
-            is_more = not await self._in_turns(work) or is_more
-        with transaction(self._database) as session:
-            self._unwatch_old(session, self._clock(), Turn(self._clock, ROWS_MAX))
-        await asyncio.sleep(0)
-        # A sale takes long, and what comes in meanwhile is to be swept.
-        is_more = not await self.conversions.execute_due(ROWS_MAX, STEP_NS) or is_more
-        await asyncio.sleep(0)
-        await self.refunding.send_due()
+
+    async def _tell(self) -> None:
         self.deliveries.start_due()
-        self.people.step()
-        return is_more
 
-    async def _in_turns(self, work: Callable[[Session, int, Turn], None]) -> bool:
-        """Let ``work`` do what is due, each row of which is then due no more; return whether all
-        of it was done."""
-        began_ns = self._clock()
-        for _ in range(TURNS_MAX):
-            turn = Turn(self._clock, TURN_ROWS)
-            with transaction(self._database) as session:
-                work(session, self._clock(), turn)
-            await asyncio.sleep(0)
-            if turn.is_whole or self._clock() - began_ns >= STEP_NS:
-                return turn.is_whole
-        return False
-
-    def _unwatch_old(self, session: Session, now_ns: int, turn: Turn) -> None:
+    def _unwatch_old(self, session: Session, _now_ns: int, turn: Turn) -> None:
         """Let the watcher forget invoices that are old: what it costs follows the young ones.
 
         Not those of which something is on its way: they stay watched until the next start.
         """
-        created, name = Invoice.created_ns, Invoice.id
-        old = (
-            select(Invoice)
-            .where(tuple_(created, name) > tuple_(*self._unwatched), created < now_ns - WATCHED_NS)
-            .order_by(created, name)
-        )
-        for invoice in turn.rows(session, old):
+        for invoice in turn.rows(session, due.OLD):
             if invoice.state in (InvoiceState.NEW, InvoiceState.PROCESSING):
                 return  # It ends by its time; the next steps come back to it.
             self._unwatched = (invoice.created_ns, invoice.id)

@@ -105,8 +105,11 @@ class GuardedWebSocket(WebSocketsSansIOProtocol):
         self._hearer: Hearer | None = None
         self._walks = False
         """Whether we know where each frame begins, and hand them to the library one by one."""
-        self._begun = b""
+        self._begun = bytearray()
         """The beginning of a frame whose rest has not come."""
+        self._needed = 0
+        """How long it has to be before it is looked at again: else every byte of a long one that
+        comes alone would copy all that came before."""
         self._owed = 0
         """So many bytes that come next are of a frame which the library is reading."""
 
@@ -184,12 +187,18 @@ class GuardedWebSocket(WebSocketsSansIOProtocol):
         if not self._walks:
             super().data_received(data)
             return
-        held, at = self._begun + data if self._begun else data, 0
-        self._begun = b""
+        if self._begun:
+            self._begun += data
+            if len(self._begun) < self._needed:
+                return
+            data = bytes(self._begun)
+            self._begun.clear()
+        held, at, self._needed = data, 0, 0
         while at < len(held) and not self.transport.is_closing():
             head = None if self._owed else head_at(held, at)
             if head is not None and head.is_whole_text and self._takes(head.end - head.begin):
                 if head.end > len(held):
+                    self._needed = head.end - at
                     break
                 self._hear(held, head)
                 at = head.end
@@ -202,7 +211,8 @@ class GuardedWebSocket(WebSocketsSansIOProtocol):
             self._owed -= len(portion)
             at += len(portion)
             super().data_received(portion)
-        self._begun = held[at:]
+        if at < len(held):
+            self._begun += held[at:]
 
     def _takes(self, size: int) -> bool:
         """Return whether whole text of ``size`` may come now, and there is somebody to hear it."""

@@ -17,13 +17,17 @@ from merchants.records.tables import CONVERSION_WAITS, Conversion, Invoice
 
 
 def _owners_due(
-    owner: InstrumentedAttribute[str], due_ns: InstrumentedAttribute[int], waits: TextClause
+    owner: InstrumentedAttribute[str],
+    due_ns: InstrumentedAttribute[int],
+    waits: TextClause,
+    name: str,
 ) -> Select[Any]:
     """Return the query for the owners that have a row due at ``now_ns``.
 
-    ``waits`` are the words of the index, which SQLite has to find again in the query.
+    ``waits`` are the words of the index, which SQLite has to find again in the query; ``name`` is
+    its own, so that one statement may have two.
     """
-    walk = select(func.min(owner).label("owner")).where(waits).cte("walk", recursive=True)
+    walk = select(func.min(owner).label("owner")).where(waits).cte(name, recursive=True)
     behind = select(func.min(owner)).where(waits, owner > walk.c.owner).scalar_subquery()
     walk = walk.union_all(select(behind).where(walk.c.owner.is_not(None)))
     first_ns = select(func.min(due_ns)).where(waits, owner == walk.c.owner).scalar_subquery()
@@ -35,7 +39,7 @@ def _owners_due(
 
 
 # Made once: to put them together takes longer than to carry them out.
-_told = _owners_due(Delivery.endpoint_id, Delivery.next_attempt_ns, DELIVERY_WAITS)
+_told = _owners_due(Delivery.endpoint_id, Delivery.next_attempt_ns, DELIVERY_WAITS, "told")
 ENDPOINTS_TO_TELL: Final = _told.add_columns(
     Endpoint.store_id, Endpoint.enabled, Endpoint.last_ns, Endpoint.last_status
 ).join(Endpoint, Endpoint.id == _told.selected_columns.owner)
@@ -75,7 +79,7 @@ LONGEST_DUE: Final = _longest_due()
 """Subjects, none of ``taken``, of which something is due to ``endpoint_id`` at ``now_ns``, the
 longest due first, ``rows_max`` rows at most; with each the first of its deliveries that is due."""
 
-_sellers = _owners_due(Conversion.store_id, Conversion.next_attempt_ns, CONVERSION_WAITS)
+_sellers = _owners_due(Conversion.store_id, Conversion.next_attempt_ns, CONVERSION_WAITS, "sellers")
 STORES_TO_SELL_FOR: Final = _sellers.where(
     select(Grant.id)
     .where(

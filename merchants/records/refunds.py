@@ -30,6 +30,9 @@ class RefundState(StrEnum):
     CANCELLED = "cancelled"
 
 
+REFUNDS_OPEN: Final = (RefundState.AWAITING_APPROVAL, RefundState.AWAITING_PAYMENT)
+"""Of which nothing is paid yet."""
+
 REFUND_EDGES: Final[Edges[RefundState]] = {
     RefundState.AWAITING_APPROVAL: frozenset({RefundState.AWAITING_PAYMENT, RefundState.CANCELLED}),
     RefundState.AWAITING_PAYMENT: frozenset(

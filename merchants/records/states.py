@@ -89,6 +89,9 @@ ON_CHAIN: Final = (CreditState.BOOKED, CreditState.MOVED)
 UNSURE: Final = (CreditState.MOVED, CreditState.MISSING)
 """While nothing is decided: nothing of its invoice is sold, settled or swept."""
 
+NOT_GONE: Final = (*ON_CHAIN, CreditState.MISSING)
+"""While a booking may still come to be worth something by itself."""
+
 State = TypeVar("State", bound=StrEnum)
 Edges = Mapping[State, frozenset[State]]
 

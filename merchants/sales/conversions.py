@@ -22,15 +22,11 @@ from engine.types import LOTS_MAX, MONEY_MAX, PRICE_MAX, Outcome
 from merchants.documents.sums import Sums, placed_pips, sums_of_one
 from merchants.records import terms
 from merchants.records.database import transaction
+from merchants.records.due import UNRESOLVED
 from merchants.records.grants import Grant
 from merchants.records.options import Way
 from merchants.records.policies import ConversionPolicy, policy_of
-from merchants.records.queues import (
-    SETTLING,
-    SETTLING_MANY,
-    STORES_TO_SELL_FOR,
-    TO_SELL_FIRST,
-)
+from merchants.records.queues import SETTLING, SETTLING_MANY, STORES_TO_SELL_FOR, TO_SELL_FIRST
 from merchants.records.shares import booked_pips, ways_of
 from merchants.records.states import CONVERSION_EDGES, ConversionState, moved
 from merchants.records.tables import Conversion, Fill, Invoice, Order
@@ -116,8 +112,17 @@ class Conversions:
             unresolved = select(Order.wallet).where(Order.outcome.is_(None))
             self._wallets_waiting = set(session.scalars(unresolved))
             self._granting = granting_wallets(session)
-            """Wallets of which the log may have orders of ours that these rows do not know; none
-            from the first order of this life on, for by then the log was read to its end."""
+            """Wallets of which what is not read yet of the log may have orders of ours that these
+            rows do not know."""
+
+    def caught_up(self) -> None:
+        """The log was read to its end."""
+        self._granting = set()
+
+    @property
+    def is_followed(self) -> bool:
+        """Return whether there is something for ``follow_due``."""
+        return self._asked is not None or bool(self._to_advance)
 
     def waiting_accounts(self) -> list[int]:
         """Return the engine accounts whose PLACE commands may be orders of ours."""
@@ -204,7 +209,6 @@ class Conversions:
         While many invoices wait to be settled what fell due just now stands back: a shop ships on
         money that has come, and no goods wait for the sale of it.
         """
-        self._granting = set()
         began_ns, left = self._clock(), rows_max
         while left > 0 and (conversion_ids := self._round(left)):
             left -= len(conversion_ids)
@@ -226,8 +230,7 @@ class Conversions:
                 for store_id in stores[:rows_max]
             ]
             firsts = [name for turn in zip_longest(*longest) for name in turn if name is not None]
-            unresolved = select(Order.conversion_id).where(Order.outcome.is_(None))
-            return [*session.scalars(unresolved.limit(rows_max)), *firsts][:rows_max]
+            return [*session.scalars(UNRESOLVED.limit(rows_max)), *firsts][:rows_max]
 
     async def _execute(self, conversion_id: str) -> None:
         with transaction(self._database) as session:

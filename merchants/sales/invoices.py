@@ -19,6 +19,7 @@ from merchants.documents.sums import unsold_pips
 from merchants.records.amounts import DUST_SHARE, decimal_of_pips
 from merchants.records.asks import count_open
 from merchants.records.confirmations import wanted_of
+from merchants.records.due import AWAY, DEEP, STUCK, TO_JUDGE, UNPAID
 from merchants.records.exception_policies import (
     ExceptionAction,
     ExceptionPolicy,
@@ -94,8 +95,6 @@ RETURN: Final = ExceptionAction.RETURN
 REQUOTE: Final = ExceptionAction.REQUOTE
 
 REVERSED: Final = InvoiceException.REVERSED
-
-_AWAY: Final = (InvoiceState.EXPIRED, InvoiceState.INVALID)
 
 
 class _Worth(NamedTuple):
@@ -302,7 +301,7 @@ class Invoices:
     def recount(self, session: Session, invoice: Invoice, now_ns: int) -> None:
         """Count anew what came: a reorganisation has moved, taken away or brought back some."""
         self._arrivals.count_booked(invoice)
-        if invoice.state in _AWAY and credited_pips(invoice):
+        if invoice.state in AWAY and credited_pips(invoice):
             invoice.judge_at_ns = now_ns
         self._move_on(session, invoice, now_ns)
 
@@ -318,31 +317,23 @@ class Invoices:
 
     def value_due(self, session: Session, now_ns: int, turn: Turn) -> None:
         """Look again for the price of other tokens that came and had none."""
-        for invoice in self._others.due(session, now_ns, turn):
+        for invoice in self._others.due(session, turn):
             self._move_on(session, invoice, now_ns)
 
     def expire_due(self, session: Session, now_ns: int, turn: Turn) -> None:
         """Expire what was not paid in time, and give up on what never became final."""
-        unpaid = select(Invoice).where(
-            Invoice.state == InvoiceState.NEW, Invoice.expires_ns <= now_ns
-        )
-        for invoice in turn.rows(session, unpaid):
+        for invoice in turn.rows(session, UNPAID):
             self._go(session, invoice, InvoiceState.EXPIRED, EventType.INVOICE_EXPIRED, now_ns)
             self._move_on(session, invoice, now_ns)
 
-        stuck = select(Invoice).where(
-            Invoice.state == InvoiceState.PROCESSING,
-            Invoice.processing_ns <= now_ns - FINALITY_LIMIT_NS,
-        )
-        for invoice in turn.rows(session, stuck):
+        for invoice in turn.rows(session, STUCK):
             self._go(session, invoice, InvoiceState.INVALID, EventType.INVOICE_INVALID, now_ns)
             self._move_on(session, invoice, now_ns)
 
     def judge_due(self, session: Session, now_ns: int, turn: Turn) -> None:
         """Weigh what came late or in part, once for all that is booked, as soon as there is a
         price; later only if more comes: a price that rises afterwards pays nobody's invoice."""
-        due = select(Invoice).where(Invoice.judge_at_ns <= now_ns, Invoice.state.in_(_AWAY))
-        for invoice in turn.rows(session, due):
+        for invoice in turn.rows(session, TO_JUDGE):
             if _is_unsure(invoice):
                 invoice.judge_at_ns = now_ns + JUDGE_RETRY_NS
                 continue
@@ -498,8 +489,7 @@ class Invoices:
 
     def deep_due(self, session: Session, now_ns: int, turn: Turn) -> None:
         """Settle what is deep enough by now."""
-        newest = self._settlement.newest_block()
-        for invoice in turn.rows(session, select(Invoice).where(Invoice.deep_at_block <= newest)):
+        for invoice in turn.rows(session, DEEP):
             invoice.deep_at_block = None
             self._move_on(session, invoice, now_ns)
 

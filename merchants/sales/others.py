@@ -9,12 +9,12 @@ money does that the store's policy gives back.
 
 from typing import Final, NamedTuple
 
-from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from engine.types import MONEY_MAX
 from merchants.records import terms
 from merchants.records.amounts import DUST_SHARE
+from merchants.records.due import TO_VALUE
 from merchants.records.exception_policies import ExceptionAction, exception_policy_of
 from merchants.records.options import option_of
 from merchants.records.others import Other, keep_what_is_left, others_of
@@ -67,11 +67,10 @@ class Others:
             timely = min(other.valued_pips, max(0, other.timely_pips - other.returned_pips))
             other.timely_worth_pips = other.worth_of(timely)
 
-    def due(self, session: Session, now_ns: int, turn: Turn) -> list[Invoice]:
+    def due(self, session: Session, turn: Turn) -> list[Invoice]:
         """Return invoices with money whose price is to be looked for again."""
-        rows = turn.rows(session, select(Other).where(Other.value_at_ns <= now_ns))
         found = []
-        for other in rows:
+        for other in turn.rows(session, TO_VALUE):
             other.value_at_ns = None
             found.append(other.invoice)
         return found

@@ -13,6 +13,7 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session, lazyload
 
 from merchants.documents.sums import sums_of
+from merchants.records.due import POTS_TO_LOOK_AT
 from merchants.records.grants import Grant
 from merchants.records.policies import ConversionPolicy, PolicyKind, policy_of
 from merchants.records.pots import GIFT_WAITS, Gift, Pot
@@ -102,7 +103,7 @@ class Pots:
 
     def sell_due(self, session: Session, now_ns: int, turn: Turn) -> None:
         """Open the sales of the pots that are to be looked at, some a call."""
-        for pot in turn.rows(session, select(Pot).where(Pot.look_at_ns <= now_ns)):
+        for pot in turn.rows(session, POTS_TO_LOOK_AT):
             self._sell(session, pot, now_ns)
 
     def _sell(self, session: Session, pot: Pot, now_ns: int) -> None:

@@ -5,6 +5,7 @@ refunds give back already. What is given back in another token than came is coun
 the invoice had locked: a refund never pays more than came, by whichever measure.
 """
 
+from collections.abc import Collection
 from typing import Final, NamedTuple
 
 from sqlalchemy import select
@@ -18,7 +19,7 @@ from merchants.records.others import Other, give_back, other_of, others_of
 from merchants.records.refunds import Refund, RefundState, RefundVariant
 from merchants.records.rejection import Rejection
 from merchants.records.shares import ways_of, worth_pips
-from merchants.records.states import ON_CHAIN, InvoiceException, InvoiceState
+from merchants.records.states import ON_CHAIN, CreditState, InvoiceException, InvoiceState
 from merchants.records.tables import Credit, Invoice
 from merchants.sales.reference_prices import Prices
 from settlement.orders.catalog import Market, Token
@@ -55,13 +56,16 @@ Rate = tuple[int, int]
 ONE_TO_ONE: Final = (1, 1)
 
 
-def booked_pips(session: Session, invoice_id: str, token: bytes) -> int:
-    """Return how much of ``token`` the engine has booked for an invoice, and is on the chain."""
+def booked_pips(
+    session: Session, invoice_id: str, token: bytes, states: Collection[CreditState] = ON_CHAIN
+) -> int:
+    """Return how much of ``token`` the engine has booked for an invoice, of what is in one of
+    ``states``: on the chain, if nothing else is said."""
     row = session.execute(
         select(*exact_sum(Credit.amount_pips)).where(
             Credit.invoice_id == invoice_id,
             Credit.token == token,
-            Credit.state.in_(ON_CHAIN),
+            Credit.state.in_(states),
         )
     ).one()
     return sum_of(row)

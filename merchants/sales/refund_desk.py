@@ -1,12 +1,11 @@
 """What do refunds need of the service around them: where news comes from, and when to act?"""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 
 from sqlalchemy import Engine
 from sqlalchemy.orm import Session
 
 from engine.log_entries import LogEntry
-from merchants.records.turns import Turn
 from merchants.sales.reference_prices import Prices
 from merchants.sales.refund_keys import RefundKeys
 from merchants.sales.refund_payouts import RefundPayouts
@@ -14,8 +13,6 @@ from merchants.sales.refunds import Refunds
 from merchants.stores.keyring import Keyring
 from settlement.ports import ExchangePort, SettlementPort
 from settlement.protocol.evidence import SignedOrder, SignedWithdrawal, evidence_of
-
-Work = Callable[[Session, int, Turn], None]
 
 
 class RefundDesk:
@@ -64,15 +61,6 @@ class RefundDesk:
             self.payouts.take_withdrawal(session, entry)
         elif isinstance(evidence, SignedOrder):
             self.keys.take_order(session, entry)
-
-    def work(self) -> Sequence[Work]:
-        """Return what is done in turns whenever it is due."""
-        return (
-            self.refunds.expire_due,
-            self.payouts.release_due,
-            self.keys.return_due,
-            self.keys.pay_due,
-        )
 
     async def send_due(self) -> None:
         """Send what is signed, and ask how far is what was sent."""

@@ -17,6 +17,7 @@ from engine.events import EventKind
 from engine.log_entries import LogEntry
 from engine.types import LOTS_MAX, MONEY_MAX, PPM, PRICE_MAX, Outcome, fee_pips
 from merchants.records.database import reading, transaction
+from merchants.records.due import TO_BUY, TO_PAY, TO_RETURN
 from merchants.records.refunds import (
     Payer,
     Refund,
@@ -198,23 +199,14 @@ class RefundKeys:
 
     def pay_due(self, session: Session, now_ns: int, turn: Turn) -> None:
         """Sign what can be paid, and the orders for what must be bought first."""
-        due = (
-            select(Refund)
-            .where(
-                Refund.next_ns <= now_ns,
-                Refund.state == RefundState.AWAITING_PAYMENT,
-                Refund.receiver != b"",
-            )
-            .order_by(Refund.next_ns)
-        )
-        for refund in turn.rows(session, due):
+        for refund in turn.rows(session, TO_PAY):
             self._pay(session, refund, now_ns)
 
     async def place_due(self) -> None:
         """Place the orders that are stored: those a restart left open, and new ones."""
         with reading(self._database) as session:
-            open_rows = select(RefundOrder).where(RefundOrder.outcome.is_(None)).limit(ROWS_MAX)
-            found = [(row.digest, decode(row.body)) for row in session.scalars(open_rows)]
+            open_rows = session.scalars(TO_BUY.limit(ROWS_MAX))
+            found = [(row.digest, decode(row.body)) for row in open_rows]
         for digest, order in found:
             assert isinstance(order, SignedOrder), "only orders are stored there"
             result = await self._exchange.place(order)
@@ -227,7 +219,7 @@ class RefundKeys:
         if key is None or key.expires_ns <= now_ns:
             refund.next_ns = None  # It waits for the wallet.
             return
-        if not self._payouts.is_covered(session, refund) or self._is_busy(session, refund, key):
+        if self._payouts.why_uncovered(session, refund) or self._is_busy(session, refund, key):
             self._payouts.later(refund)
             return
         token = self._exchange.catalog.token_by_address(refund.token)
@@ -364,8 +356,7 @@ class RefundKeys:
 
     def return_due(self, session: Session, now_ns: int, turn: Turn) -> None:
         """Sign what accounts that have ended pay back to their store's wallet."""
-        due = select(RefundKey).where(RefundKey.next_ns <= now_ns).order_by(RefundKey.next_ns)
-        for key in turn.rows(session, due):
+        for key in turn.rows(session, TO_RETURN):
             key.next_ns = now_ns + RETURN_NS
             if key.expires_ns <= now_ns:
                 self._give_back(session, key)

@@ -18,6 +18,7 @@ from engine.events import EventKind
 from engine.log_entries import LogEntry
 from engine.types import Outcome
 from merchants.records.database import reading, transaction
+from merchants.records.due import ON_THEIR_WAY, SIGNED, UNSIGNED
 from merchants.records.refunds import (
     Payer,
     Refund,
@@ -27,6 +28,7 @@ from merchants.records.refunds import (
     RefundWithdrawal,
 )
 from merchants.records.rejection import Rejection
+from merchants.records.states import CreditState
 from merchants.records.turns import Turn
 from merchants.sales.adopted import adopt_withdrawal, paying_accounts
 from merchants.sales.refund_amounts import booked_pips, refunded_pips
@@ -118,8 +120,8 @@ class RefundPayouts:
             self.waiting = {*session.scalars(open_rows), *session.scalars(orders)}
             """Accounts of which the journal may tell something about a withdrawal or order."""
             self._paying = paying_accounts(session)
-            """Accounts of which the log may have withdrawals that these rows do not know; none from
-            the first that is sent in this life, for by then the log was read to its end."""
+            """Accounts of which what is not read yet of the log may have withdrawals of ours that
+            these rows do not know."""
 
     def waiting_accounts(self) -> list[int]:
         """Return the engine accounts whose WITHDRAW and PLACE commands may be ours."""
@@ -155,14 +157,18 @@ class RefundPayouts:
             return _closed(f"it is {refund.state}")
         if not refund.receiver:
             return _closed("nobody has said yet where it goes")
-        if not self.is_covered(session, refund):
-            return _closed("less is booked now than was: its payment has left the chain")
-        return refund
+        why = self.why_uncovered(session, refund)
+        return _closed(why) if why else refund
 
-    def is_covered(self, session: Session, refund: Refund) -> bool:
-        """Return whether what came still covers all that is given back of it."""
-        booked = booked_pips(session, refund.invoice_id, refund.of_token)
-        return refunded_pips(session, refund.invoice_id, refund.of_token) <= booked
+    def why_uncovered(self, session: Session, refund: Refund) -> str:
+        """Return why what came does not cover all that is given back of it; empty if it does."""
+        came = refund.invoice_id, refund.of_token
+        back = refunded_pips(session, *came)
+        if back <= booked_pips(session, *came, (CreditState.BOOKED,)):
+            return ""
+        if back <= booked_pips(session, *came):
+            return "its payment is in another block now, which is not deep enough yet"
+        return "less is booked now than was: its payment has left the chain"
 
     def sign(self, store_id: str, refund_id: str, signature: bytes) -> Refund | Rejection:
         """Take the wallet's signature over what ``compose`` has returned; it is sent at once.
@@ -180,6 +186,9 @@ class RefundPayouts:
                 return refund
             if row.signature is not None or row.expiry <= self._exchange.now_ns() // NS:
                 return _closed("it is signed already" if row.signature else "it has expired")
+            why = self.why_uncovered(session, refund)
+            if why:
+                return _closed(why)
             signer = recover(row.digest, signature)
             if signer != row.account:
                 detail = {
@@ -249,18 +258,18 @@ class RefundPayouts:
 
     def release_due(self, session: Session, _now_ns: int, turn: Turn) -> None:
         """Let go of what was never signed and can be taken no more."""
-        latest = self._exchange.now_ns() // NS - READ_S
-        unsigned = select(RefundWithdrawal).where(
-            RefundWithdrawal.outcome.is_(None),
-            RefundWithdrawal.signature.is_(None),
-            RefundWithdrawal.expiry <= latest,
-        )
-        for row in turn.rows(session, unsigned):
+        for row in turn.rows(session, UNSIGNED):
             self._resolve(session, row, Outcome.ORDER_EXPIRED)
+            if row.refund_id is not None:
+                # Of what went meanwhile nothing is given back.
+                self._refunds.weigh(session, session.get_one(Refund, row.refund_id).invoice)
+
+    def caught_up(self) -> None:
+        """The log was read to its end."""
+        self._paying = set()
 
     async def send_due(self) -> None:
         """Send the withdrawals that are signed, one an account at a time: they come by nonce."""
-        self._paying = set()
         for digest, withdrawal in self._signed():
             result = await self._exchange.withdraw(withdrawal)
             with transaction(self._database) as session:
@@ -273,22 +282,12 @@ class RefundPayouts:
                     self._refused(session, row, result.outcome)
 
     def _signed(self) -> list[tuple[bytes, SignedWithdrawal]]:
-        rows = (
-            select(RefundWithdrawal)
-            .where(RefundWithdrawal.outcome.is_(None), RefundWithdrawal.signature.is_not(None))
-            .order_by(RefundWithdrawal.nonce)
-            .limit(ROWS_MAX)
-        )
-        first: dict[bytes, RefundWithdrawal] = {}
+        """Return what is sent now: of each account its first, the longest due first. One that waits
+        holds up those behind it, and no other account."""
+        unanswered = SIGNED.where(RefundWithdrawal.digest.not_in(self._answered))
         with reading(self._database) as session:
-            for row in session.scalars(rows):
-                first.setdefault(row.account, row)
-        now_ns = self._clock()
-        return [
-            (row.digest, signed_of(row, row.signature or b""))
-            for row in first.values()
-            if row.next_ns <= now_ns and row.digest not in self._answered
-        ]
+            rows = session.scalars(unanswered.limit(ROWS_MAX), {"now_ns": self._clock()})
+            return [(row.digest, signed_of(row, row.signature or b"")) for row in rows]
 
     def _refused(self, session: Session, row: RefundWithdrawal, outcome: Outcome) -> None:
         """It was refused before the journal had it."""
@@ -320,6 +319,7 @@ class RefundPayouts:
         self._refunds.become(
             session, refund, RefundState.AWAITING_PAYMENT, EventType.REFUND_WAITING
         )
+        self._refunds.weigh(session, refund.invoice)
 
     def later(self, refund: Refund) -> None:
         """Plan when the store's refund key looks at it again, each time after twice as long."""
@@ -384,17 +384,8 @@ class RefundPayouts:
     async def follow_due(self) -> None:
         """Ask how far withdrawals are on their way to the chain, of many at once."""
         with reading(self._database) as session:
-            due = (
-                select(Refund.sequence)
-                .where(
-                    Refund.next_ns <= self._clock(),
-                    Refund.state == RefundState.IN_PROGRESS,
-                    Refund.sequence > 0,
-                )
-                .order_by(Refund.next_ns)
-                .limit(ROWS_MAX)
-            )
-            asked = list(session.scalars(due))
+            due = session.scalars(ON_THEIR_WAY.limit(ROWS_MAX), {"now_ns": self._clock()})
+            asked = list(due)
         if not asked:
             return
         # Off the loop: it reads settlement's database.

@@ -19,8 +19,10 @@ from sqlalchemy.orm import Session
 from engine.types import Outcome
 from merchants.documents.refunds import RefundDocument, refund_document
 from merchants.records.database import reading, transaction
+from merchants.records.due import UNCLAIMED
 from merchants.records.refunds import (
     REFUND_EDGES,
+    REFUNDS_OPEN,
     Payer,
     Refund,
     RefundState,
@@ -28,7 +30,7 @@ from merchants.records.refunds import (
     RefundWithdrawal,
 )
 from merchants.records.rejection import Rejection
-from merchants.records.states import PaymentState, moved
+from merchants.records.states import NOT_GONE, PaymentState, moved
 from merchants.records.tables import Credit, Invoice, Payment
 from merchants.records.turns import Turn
 from merchants.sales.reference_prices import Prices
@@ -58,8 +60,6 @@ CLAIM_SECRET: Final = keccak256(b"tillbook refund claims")[12:]
 """Under which name the keyring has the secret that claim links are made from: links are in no
 database and in no backup of one, and the same refund has the same link after every restart."""
 
-OPEN: Final = (RefundState.AWAITING_APPROVAL, RefundState.AWAITING_PAYMENT)
-
 
 class RefundRequest(NamedTuple):
     """What a shop asks for; ``token`` is a symbol, or empty where only one came.
@@ -85,7 +85,7 @@ class Claim(NamedTuple):
     shop: str
     is_open: bool
     parts: tuple[RefundDocument, ...]
-    """Those that were claimed alone, the oldest first."""
+    """Those that were claimed alone."""
 
 
 class Refunds:
@@ -313,7 +313,7 @@ class Refunds:
 
     def why_not_free(self, session: Session, refund: Refund) -> str:
         """Return why nothing else may happen to a refund now; empty if it may."""
-        if refund.state not in OPEN:
+        if refund.state not in REFUNDS_OPEN:
             return f"it is {refund.state}"
         if live_withdrawal(session, refund.id) is not None:
             return "a withdrawal that pays it may still be taken, until it has expired"
@@ -377,18 +377,23 @@ class Refunds:
             receiver = self.receiver(session, address)
             if isinstance(receiver, Rejection):
                 return receiver
-            if receiver != refund.receiver:
-                if not is_claimable(refund):
-                    why = "it goes to another address already" if refund.receiver else ""
-                    return _closed(refund, why or f"it is {refund.state}")
-                self._take_claim(session, refund, receiver)
-            return refund_document(self._exchange.catalog, refund)
+            return self._claimed_whole(session, refund, receiver)
+
+    def _claimed_whole(
+        self, session: Session, refund: Refund, receiver: bytes
+    ) -> RefundDocument | Rejection:
+        if receiver != refund.receiver:
+            if not is_claimable(refund):
+                why = "it goes to another address already" if refund.receiver else ""
+                return _closed(refund, why or f"it is {refund.state}")
+            self._take_claim(session, refund, receiver)
+        return refund_document(self._exchange.catalog, refund)
 
     def claim_part(
         self, refund_id: str, key: str, address: str, pips: int
     ) -> RefundDocument | Rejection:
         """Take the address that ``pips`` of a refund go to, and leave the rest to be claimed. Asked
-        twice it is two parts.
+        twice it is two parts. All that is left is claimed as by ``claim``.
 
         Rejects as ``claim``, as ``why_no_part``, and INVOICE_CLOSED where it is claimed as a whole.
         """
@@ -401,6 +406,8 @@ class Refunds:
             receiver = self.receiver(session, address)
             if isinstance(receiver, Rejection):
                 return receiver
+            if pips == refund.pips:
+                return self._claimed_whole(session, refund, receiver)
             if refund.receiver or not is_claimable(refund):
                 why = "it is claimed as a whole already" if refund.receiver else ""
                 return _closed(refund, why or f"it is {refund.state}")
@@ -439,21 +446,21 @@ class Refunds:
 
     # What happens by itself
 
-    def expire_due(self, session: Session, now_ns: int, turn: Turn) -> None:
+    def expire_due(self, session: Session, _now_ns: int, turn: Turn) -> None:
         """Cancel what nobody has claimed in time."""
-        forgotten = select(Refund).where(
-            Refund.state.in_(OPEN), Refund.claim_until_ns <= now_ns, Refund.receiver == b""
-        )
-        for refund in turn.rows(session, forgotten):
+        for refund in turn.rows(session, UNCLAIMED):
             self._cancel(session, refund, "nobody claimed it in time")
 
     def weigh(self, session: Session, invoice: Invoice) -> None:
-        """Give up refunds of money that the chain has taken back, the newest first; call it when
-        less is booked than was. What is in progress cannot be stopped any more."""
+        """Give up refunds of money that the chain has taken back for good, the newest first; call
+        it when that is more than it was, or when one of them is open again. What is in progress
+        cannot be stopped any more."""
         session.flush()
-        query = select(Refund).where(Refund.invoice_id == invoice.id, Refund.state.in_(OPEN))
+        query = select(Refund).where(
+            Refund.invoice_id == invoice.id, Refund.state.in_(REFUNDS_OPEN)
+        )
         for refund in session.scalars(query.order_by(Refund.created_ns.desc(), Refund.id)):
-            booked = booked_pips(session, invoice.id, refund.of_token)
+            booked = booked_pips(session, invoice.id, refund.of_token, NOT_GONE)
             if refunded_pips(session, invoice.id, refund.of_token) <= booked:
                 continue
             if not self.why_not_free(session, refund):

@@ -16,6 +16,7 @@ from sqlalchemy import Engine, select
 from sqlalchemy.orm import Session
 
 from merchants.records.database import transaction
+from merchants.records.due import LOST
 from merchants.records.states import CREDIT_EDGES, ON_CHAIN, CreditState, PaymentState, moved
 from merchants.records.tables import CREDIT_ASTRAY, Credit, Invoice, Payment, Sweep
 from merchants.records.together import TOGETHER, Place
@@ -45,15 +46,14 @@ class Reversals:
         refunds: Refunds,
         clock: Callable[[], int],
         confirmations_required: int,
-        newest_block: Callable[[], int],
     ) -> None:
         self._database = database
         self._invoices = invoices
         self._uncovered = uncovered
         self._refunds = refunds
         self._clock = clock
-        self._blocks = COMES_BACK_BLOCKS + confirmations_required
-        self._newest_block = newest_block
+        self.blocks = COMES_BACK_BLOCKS + confirmations_required
+        """In how many blocks it is given up."""
 
     def is_missing_money(self) -> bool:
         """See ``settlement.ports.PaymentListener``."""
@@ -153,17 +153,9 @@ class Reversals:
             row.state = moved(CREDIT_EDGES, row.state, state)
         return (row.state, row.block_number) != before
 
-    def work(self) -> Sequence[Callable[[Session, int, Turn], None]]:
-        """Return what is done in turns: hardly ever anything, so that it costs no transaction."""
-        return (self._give_up,) if self._uncovered.unsure else ()
-
-    def _give_up(self, session: Session, now_ns: int, turn: Turn) -> None:
+    def give_up_due(self, session: Session, now_ns: int, turn: Turn) -> None:
         """Give up what has not come back in time."""
-        latest = self._newest_block() - self._blocks
-        missing = select(Credit).where(
-            CREDIT_ASTRAY, Credit.state == CreditState.MISSING, Credit.missed_at_block <= latest
-        )
-        rows = list(turn.rows(session, missing))
+        rows = list(turn.rows(session, LOST))
         for row in rows:
             row.state = moved(CREDIT_EDGES, row.state, CreditState.GONE)
         session.flush()

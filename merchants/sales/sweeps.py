@@ -3,10 +3,10 @@
 from collections.abc import Mapping
 from typing import Final
 
-from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from engine.types import PIPS_PER_TOKEN
+from merchants.records.due import TO_SWEEP
 from merchants.records.options import option_of
 from merchants.records.shares import ways_of
 from merchants.records.states import InvoiceState
@@ -46,9 +46,8 @@ class Sweeps:
 
     def due(self, session: Session, now_ns: int, turn: Turn) -> None:
         """Ask for the sweeps that are due; again later while what they move is not booked."""
-        due = select(Invoice).where(Invoice.sweep_at_ns <= now_ns).options(*TOGETHER)
         places: list[SweepPlace] = []
-        for invoice in turn.rows(session, due):
+        for invoice in turn.rows(session, TO_SWEEP.options(*TOGETHER)):
             tokens = self._worth_sweeping(invoice, self._arrivals.count(invoice))
             places += [SweepPlace(invoice.wallet, invoice.ref, token) for token in tokens]
             wait_ns = SWEEP_RETRY_NS << min(invoice.sweep_tries, SWEEP_DOUBLINGS_MAX)

@@ -15,7 +15,8 @@ from sqlalchemy.orm import Session
 
 from engine.types import MONEY_MAX, PIPS_PER_TOKEN, Outcome
 from merchants.records.database import reading, transaction
-from merchants.records.grants import GRANT_WAITS, REVOCATION_WAITS, Grant
+from merchants.records.due import TO_RELAY, TO_TAKE_BACK
+from merchants.records.grants import Grant
 from merchants.records.rejection import Rejection
 from merchants.records.tables import Store
 from merchants.stores.keyring import SECRET_SIZE, Keyring
@@ -376,8 +377,7 @@ class Grants:
     def relay(self) -> None:
         """Hand approvals that the settler has not got yet to it; again after a crash between."""
         with transaction(self._database) as session:
-            # In the order of their nonces: a later one would make the earlier worthless.
-            for grant in session.scalars(select(Grant).where(GRANT_WAITS).order_by(Grant.nonce)):
+            for grant in session.scalars(TO_RELAY):
                 assert grant.signature is not None, "the query says so"
                 self._settlement.enqueue_grant(key_grant(grant), grant.signature)
                 grant.relayed = True
@@ -427,9 +427,7 @@ class Grants:
     async def relay_revocations(self) -> None:
         """Hand what wallets have taken back to the settler, on a thread: the chain is asked."""
         with reading(self._database) as session:
-            waiting = session.scalars(
-                select(Grant).where(REVOCATION_WAITS).order_by(Grant.revocation_nonce)
-            ).all()
+            waiting = session.scalars(TO_TAKE_BACK).all()
         for grant in waiting:
             assert grant.revocation is not None, "the query says so"
             revocation = KeyRevocation(grant.wallet, grant.key_address, grant.revocation_nonce)

@@ -19,6 +19,7 @@ from sqlalchemy.orm import Session, lazyload
 
 from engine.types import PPM
 from merchants.records.database import transaction
+from merchants.records.due import OLDEST_FIRST, TOO_OLD
 from merchants.records.endpoints import DELIVERY_WAITS, Delivery, Endpoint
 from merchants.records.queues import ENDPOINTS_TO_TELL, LONGEST_DUE
 from merchants.records.states import DELIVERY_EDGES, DeliveryState, moved
@@ -258,14 +259,12 @@ class Deliveries:
     def _give_up_old(self) -> None:
         """Give up what is too old, whether its turn has come or not: an endpoint that answers
         slower than its events come would have ever more of them waiting."""
-        too_old = Delivery.created_ns <= self._clock() - AGE_MAX_NS
-        oldest = select(Delivery.id).where(DELIVERY_WAITS).order_by(Delivery.id)
+        dead_ns = self._clock() - AGE_MAX_NS
         with transaction(self._database) as session:
-            first = oldest.limit(1).scalar_subquery()
-            if session.scalar(select(too_old).where(Delivery.id == first)):
-                dead = oldest.limit(GIVEN_UP_MAX).subquery()
+            if session.scalar(TOO_OLD, {"dead_ns": dead_ns}) is not None:
+                dead = OLDEST_FIRST.limit(GIVEN_UP_MAX).subquery()
                 old = select(dead.c.id).join(Delivery, Delivery.id == dead.c.id)
-                self._give_up(session, old.where(too_old))
+                self._give_up(session, old.where(Delivery.created_ns <= dead_ns))
 
     def _give_up_some_of(self, session: Session, endpoint_id: str) -> None:
         """Give up some of what waits for an endpoint that is gone: a step comes back for more."""

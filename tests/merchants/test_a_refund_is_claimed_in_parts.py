@@ -74,7 +74,7 @@ def test_in_another_token_than_came_each_part_uses_up_its_share(world, store):
 def test_no_part_is_more_than_is_left_or_less_than_can_be_paid(world, store):
     refund = opened(world, store, paid(world, store, "12.34", token="USD"))
     whole = pips_of_decimal(refund.amount)
-    for pips in (whole, whole + 1, 2 * whole):
+    for pips in (whole + 1, 2 * whole):
         assert part_claimed(world, refund, pips).outcome is Outcome.AMOUNT_OUT_OF_RANGE
     world.least_withdrawals["USD"] = 2 * DOLLAR
     for pips in (1, 2 * DOLLAR - 1, whole - 2 * DOLLAR + 1, whole - 1):
@@ -98,6 +98,17 @@ def test_found_a_part_finer_than_the_chain_moves_it_was_taken_and_never_paid(wor
         world.venue.tick()
         chain_pays(world)
         assert look(world, store, one).status == "completed"
+
+
+def test_a_part_that_is_all_that_is_left_claims_it(world, store):
+    refund = opened(world, store, paid(world, store, "12.34", token="USD"))
+    part_claimed(world, refund, 4 * DOLLAR)
+    left = pips_of_decimal("8.34")
+    for _ in range(2):
+        rest = part_claimed(world, refund, left)
+        assert (rest.id, rest.amount, rest.receiver) == (refund.id, "8.34", CUSTOMER_WALLET)
+    other = part_claimed(world, refund, left, ELSEWHERE)
+    assert other.outcome is Outcome.INVOICE_CLOSED
 
 
 def test_it_has_so_many_parts_and_no_more(world, store):

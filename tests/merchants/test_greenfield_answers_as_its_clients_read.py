@@ -1,7 +1,9 @@
 """The dialect of BTCPay's clients: their paths, words and refusals, over our invoices."""
 
+import asyncio
 import json
 
+import httpx
 import pytest
 from starlette.testclient import TestClient
 
@@ -308,6 +310,26 @@ def test_a_pull_payment_is_claimed_in_parts(world, store, ask):
     assert ask("DELETE", f"{place}/payouts/{second['id']}") == {}
     assert len(ask("GET", payouts)) == 2
     assert len(ask("GET", f"{payouts}?includeCancelled=true")) == 3
+
+
+def test_found_who_claimed_all_got_what_another_claim_had_left(world, store, ask):
+    name = sale(world, ask, store)
+    body = {"refundVariant": "RateThen", "payoutMethodId": "TOKEN-CHAIN"}
+    pull = ask("POST", f"/stores/{store.store_id}/invoices/{name}/refund", json=body)
+
+    wanted = ["0.002", "0.002", "0.002", "0.025", "0.002"]
+
+    async def all_at_once():
+        transport = httpx.ASGITransport(site(world.venue))
+        async with httpx.AsyncClient(transport=transport, base_url="http://shop.test") as client:
+            path = f"/api/v1/pull-payments/{pull['id']}/payouts"
+            asked = [{"destination": CUSTOMER_WALLET, "amount": each} for each in wanted]
+            return await asyncio.gather(*(client.post(path, json=one) for one in asked))
+
+    answers = asyncio.run(all_at_once())
+    got = [answer.json()["amount"] if answer.status_code == 200 else None for answer in answers]
+    assert all(one in (None, asked) for one, asked in zip(got, wanted, strict=True)), got
+    assert {answer.status_code for answer in answers} <= {200, 409, 422}
 
 
 def test_a_payout_is_approved_marked_and_cancelled(world, store, ask):

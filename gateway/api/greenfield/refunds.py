@@ -274,14 +274,14 @@ async def claim(
     body: Annotated[CreatePayout, Depends(body_of(CreatePayout))],
 ) -> Response:
     """Claim a refund for an address, or a part of it."""
+    await _public(here, pull_payment_id)
     name, key = _claimed(here, pull_payment_id)
-    refund = (await _public(here, pull_payment_id)).document
     refunds = here.merchants.refunding.refunds
-    pips = _pips(body.amount, "amount") if body.amount not in NOTHING else None
-    if pips in (None, pips_of_decimal(refund.amount)):
+    if body.amount in NOTHING:
         return json_answer(_payout(here, accepted(refunds.claim(name, key, body.destination))))
-    part = accepted(refunds.claim_part(name, key, body.destination, pips))
-    return json_answer(_payout(here, part))
+    pips = _pips(body.amount, "amount")
+    claimed = accepted(refunds.claim_part(name, key, body.destination, pips))
+    return json_answer(_payout(here, claimed))
 
 
 # What the shop does with payouts
