@@ -2,7 +2,8 @@
 
 A row goes into the transaction of what it tells of. Of the thing itself there are only hashes of
 how it was and how it is: whoever has the thing can show that it is that one, and a list of rows
-tells no secret.
+tells no secret. What nobody has to confirm has so many rows a day and person; what comes on top is
+counted in the last of them, which stays as it was but for that.
 """
 
 from hashlib import sha256
@@ -17,6 +18,12 @@ from merchants.records.database import reading
 from merchants.records.people import AuditRow
 
 AUDIT_PAGE_MAX: Final = 100
+DAY_NS: Final = 86_400 * 10**9
+ROWS_A_DAY: Final = 100
+"""Rows of one person and UTC day that tell of one kind of what nobody has to confirm."""
+
+UNCONFIRMED: Final = ("session.", "user.renamed")
+"""How the kinds begin that somebody may do without end: he signs in, and out."""
 NOBODY: Final = Person("", "", "", recovered=False)
 """Who is named where the clock did it."""
 
@@ -38,7 +45,9 @@ class Deed(NamedTuple):
 
 
 def note(session: Session, person: Person, now_ns: int, deed: Deed) -> None:
-    """Add a row to the log, in the caller's transaction."""
+    """Add a row to the log, in the caller's transaction, or count what it has enough rows of."""
+    if deed.kind.startswith(UNCONFIRMED) and _is_counted(session, person, now_ns, deed.kind):
+        return
     session.add(
         AuditRow(
             at_ns=now_ns,
@@ -51,6 +60,19 @@ def note(session: Session, person: Person, now_ns: int, deed: Deed) -> None:
             after_hash=hash_of(deed.after),
         )
     )
+
+
+def _is_counted(session: Session, person: Person, now_ns: int, kind: str) -> bool:
+    """Count what somebody does once more in his last row of it, if today has enough of them."""
+    mine = (AuditRow.user_id == person.user_id, AuditRow.kind == kind)
+    newest = select(AuditRow).where(*mine).order_by(AuditRow.id.desc()).limit(1)
+    first = session.scalar(newest.offset(ROWS_A_DAY - 1))
+    if first is None or first.at_ns < now_ns - now_ns % DAY_NS:
+        return False
+    last = session.scalar(newest)
+    assert last is not None, "there is one that is older"
+    last.times += 1
+    return True
 
 
 def store_log(database: Engine, store_id: str, before: int | None, limit: int) -> list[AuditRow]:

@@ -152,12 +152,14 @@ class PayoutChange(Table):
 
 class AuditRow(Table):
     """Something that was done: by whom, from which network, to what, and hashes of it before and
-    after. ``store_id`` is empty for what a person does to his own account."""
+    after. ``store_id`` is empty for what a person does to his own account; ``times`` is how often
+    it was done, where a day has seen too much of it for a row each."""
 
     __tablename__ = "audit_rows"
     __table_args__ = (
         Index("audit_rows_by_store", "store_id", "id"),
         Index("audit_rows_by_user", "user_id", "id"),
+        Index("audit_rows_by_user_and_kind", "user_id", "kind", "id"),
         {"sqlite_autoincrement": True},
     )
 
@@ -170,3 +172,4 @@ class AuditRow(Table):
     subject: Mapped[str]
     before_hash: Mapped[bytes]
     after_hash: Mapped[bytes]
+    times: Mapped[int] = mapped_column(default=1, server_default="1")

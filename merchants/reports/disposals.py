@@ -3,7 +3,8 @@
 A disposal for the accountant: what was sold, of which lot (what one deposit brought), at what it
 was worth then and when the customer ordered. By FIFO the store's oldest lots go first; by specific
 identification those of the invoice that was sold, of a pot's sale those of who gave into it. Parts
-of a trade are cut so that they add up to it, to the unit.
+of a trade are cut so that they add up to it, to the unit. A booking that has left the chain is no
+lot: what was sold of it the account owes, and what comes next stands for it.
 """
 
 from collections.abc import Iterator
@@ -17,6 +18,7 @@ from merchants.records.amounts import decimal_of_pips, exact_sum, hex_of, sum_of
 from merchants.records.options import Option
 from merchants.records.pots import Gift
 from merchants.records.spread import spread_ppm
+from merchants.records.states import ON_CHAIN
 from merchants.records.tables import Conversion, Credit, Fill, Invoice, Store
 from merchants.records.terms import lot_pips_of, market_of
 from merchants.reports.page import Asked, House, Page
@@ -158,7 +160,11 @@ class _Queue:
 def _queue_of(session: Session, queues: dict[str, _Queue], sale: Sale, by_invoice: bool) -> _Queue:
     """Return the lots that a sale takes from, as far as trades before it have left them."""
     token, conversion = sale.market.base.address, sale.conversion
-    booked = select(Credit).where(Credit.store_id == conversion.store_id, Credit.token == token)
+    booked = select(Credit).where(
+        Credit.store_id == conversion.store_id,
+        Credit.token == token,
+        Credit.state.in_(ON_CHAIN),
+    )
     before = Fill.trade_id < sale.fill.trade_id
     mine = (Conversion.store_id == conversion.store_id, Conversion.market == conversion.market)
     earlier: tuple[ColumnElement[bool], ...]
@@ -201,7 +207,11 @@ def _gifts(session: Session, conversion_id: str) -> Iterator[Lot]:
     for gift in session.scalars(query).all():
         last = session.scalar(
             select(Credit)
-            .where(Credit.invoice_id == gift.invoice_id, Credit.token == gift.token)
+            .where(
+                Credit.invoice_id == gift.invoice_id,
+                Credit.token == gift.token,
+                Credit.state.in_(ON_CHAIN),
+            )
             .order_by(Credit.sequence.desc())
             .limit(1)
         )

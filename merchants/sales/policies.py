@@ -10,6 +10,7 @@ from engine.types import Outcome as Rejected
 from merchants.records.database import reading, transaction
 from merchants.records.policies import SLICES_MAX, ConversionPolicy, PolicyKind, policy_of
 from merchants.records.rejection import Rejection
+from merchants.records.states import ON_CHAIN
 from merchants.records.tables import Credit, Invoice, Store
 from merchants.sales.backtest import PAYMENTS_MAX, History, Outcome, Paid, replayed
 from merchants.sales.pots import Pots
@@ -100,7 +101,11 @@ class Policies:
         newest = (
             select(Credit.booked_ns, Credit.amount_pips)
             .join(Invoice, Invoice.id == Credit.invoice_id)
-            .where(Invoice.store_id == store_id, Credit.token == market.base.address)
+            .where(
+                Invoice.store_id == store_id,
+                Credit.token == market.base.address,
+                Credit.state.in_(ON_CHAIN),
+            )
             .order_by(Credit.sequence.desc())
             .limit(PAYMENTS_MAX)
         )

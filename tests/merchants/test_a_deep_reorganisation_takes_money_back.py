@@ -10,11 +10,13 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from engine.types import Outcome
+from merchants.records.policies import PolicyKind
 from merchants.records.pots import Pot
 from merchants.records.refunds import RefundVariant
 from merchants.records.states import CreditState, PaymentState
 from merchants.records.tables import Credit, Payment
 from merchants.reports.reports import ReportKind, asked
+from merchants.sales.policies import PolicyRequest
 from merchants.sales.refunds import RefundRequest
 from merchants.sales.reversals import COMES_BACK_BLOCKS
 from settlement.ports import BlocksRead
@@ -467,3 +469,49 @@ def again(case, part):
         case.world.restart()
         read_again(case.world)
         part()
+
+
+def lots_of(case, **question):
+    """Return the transactions of the lots that were sold, as the report says."""
+    reports, store_id = case.venue.merchants.reports, case.store.store_id
+    rows = reports.page(ReportKind.CONVERSIONS, store_id, asked(**question)).rows
+    check_report(case.world, case.store)
+    return [(row.amount, row.lot_tx_hash) for row in rows]
+
+
+@pytest.mark.parametrize("by_invoice", [False, True])
+def test_no_trade_sold_a_lot_that_has_left_the_chain(case, by_invoice):
+    """Found: the lot of a booking that was taken away was sold before that which replaced it."""
+    gone_before_it_was_sold(case)
+    case.pay()
+    case.end()
+    newest = case.sweeps()[-1]
+    assert lots_of(case, by_invoice=by_invoice) == [("0.025", "0x" + newest.hex())]
+
+
+def test_what_was_sold_and_is_gone_was_of_no_lot_until_it_is_back(case):
+    case.sold()
+    sweep = case.sweeps()[-1]
+    assert lots_of(case) == [("0.025", "0x" + sweep.hex())]
+    case.lose()
+    case.wait()
+    assert lots_of(case) == lots_of(case, by_invoice=True) == [("0.025", "")]
+    case.back()
+    assert lots_of(case) == [("0.025", "0x" + sweep.hex())]
+
+
+def test_a_policy_is_not_tried_on_money_that_has_left_the_chain(case):
+    """Found: it was replayed as if it had been paid."""
+    policies, store_id = case.venue.merchants.policies, case.store.store_id
+    request = PolicyRequest(PolicyKind.AT_ONCE)
+    market = case.venue.catalog.market("TOKEN-USD")
+
+    def tried():
+        return policies.simulate(store_id, market, policies.tape(market), request).payments
+
+    case.sold()
+    assert tried() == 1
+    case.lose()
+    assert tried() == 0
+    case.back()
+    assert tried() == 1

@@ -103,6 +103,7 @@ def audit_log(rows: Sequence[AuditRow], limit: int) -> AuditLogReply:
                 subject=row.subject,
                 before_hash=row.before_hash.hex(),
                 after_hash=row.after_hash.hex(),
+                times=row.times,
             )
             for row in rows
         ],

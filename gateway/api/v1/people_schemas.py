@@ -305,7 +305,8 @@ class PayoutChangesReply(msgspec.Struct, frozen=True):
 
 
 class AuditReply(msgspec.Struct, frozen=True):
-    """Something that was done; hashes of the thing before and after, empty where there is none."""
+    """Something that was done; hashes of the thing before and after, empty where there is none.
+    ``times`` is more than 1 where it was done again that day and has no more rows."""
 
     id: int
     at: int
@@ -315,6 +316,7 @@ class AuditReply(msgspec.Struct, frozen=True):
     subject: str
     before_hash: str
     after_hash: str
+    times: int
 
 
 class AuditLogReply(msgspec.Struct, frozen=True):

@@ -137,6 +137,7 @@ export async function log({ store }) {
 
 export function logTable(rows) {
   return table(["time", "who", "from", "what", "subject"], rows.map((row) => [
-    when(row.at, locale), row.user_id || t("by_itself"), row.network || "–", row.kind,
+    when(row.at, locale), row.user_id || t("by_itself"), row.network || "–",
+    row.times > 1 ? `${row.kind} × ${row.times}` : row.kind,
     code(row.subject)]), "no_log");
 }
