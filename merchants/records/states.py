@@ -122,7 +122,10 @@ EXCEPTION_EDGES: Final[Edges[InvoiceException]] = {
     InvoiceException.PAID_OVER: frozenset(
         {InvoiceException.NONE, InvoiceException.PAID_PARTIAL, InvoiceException.REVERSED}
     ),
-    InvoiceException.PAID_LATE: frozenset({InvoiceException.NONE, InvoiceException.REVERSED}),
+    # A part of it has left the chain before it was settled.
+    InvoiceException.PAID_LATE: frozenset(
+        {InvoiceException.NONE, InvoiceException.PAID_PARTIAL, InvoiceException.REVERSED}
+    ),
     # It has come back, or was paid anew.
     InvoiceException.REVERSED: frozenset(
         {InvoiceException.NONE, InvoiceException.PAID_OVER, InvoiceException.PAID_LATE}
