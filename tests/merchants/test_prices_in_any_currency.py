@@ -125,7 +125,7 @@ def test_what_is_not_in_its_form_is_no_table(body):
 
 
 @given(
-    code=st.sampled_from(sorted(EXPONENTS)),
+    code=st.sampled_from(sorted(set(EXPONENTS) - {"USD"})),
     scaled=st.integers(10**6, 10**18),
     minor=st.integers(0, 10**12),
 )
