@@ -12,7 +12,7 @@ from merchants.records.queues import SETTLING_MANY
 from merchants.records.tables import Invoice
 from merchants.records.turns import TURN_NS, Turn
 from merchants.sales.conversions import STAND_BACK_NS
-from merchants.service import STEP_NS, TURN_ROWS
+from merchants.steps import STEP_NS, TURN_ROWS
 from tests.merchants.fixtures import (
     LOT,
     NS,
