@@ -43,7 +43,7 @@ from tests.sim.venue import PRODUCT
 from tests.sim.world import World, memory_directory
 
 SHUFFLES = 12
-SIM_SEED, SIM_COMMANDS = 47, 600
+SIM_SEED, SIM_COMMANDS = 89, 600
 """A life with trades, an invoice that is paid, and a start from a snapshot."""
 
 HEARD = (
