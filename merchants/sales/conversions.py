@@ -12,7 +12,6 @@ from itertools import islice, zip_longest
 from types import MappingProxyType
 from typing import Final
 
-import msgspec
 from sqlalchemy import Engine, select, update
 from sqlalchemy.orm import Session
 
@@ -26,6 +25,7 @@ from merchants.records.due import UNRESOLVED
 from merchants.records.grants import Grant
 from merchants.records.options import Way
 from merchants.records.policies import ConversionPolicy, policy_of
+from merchants.records.pots import pot_ref
 from merchants.records.queues import SETTLING, SETTLING_MANY, STORES_TO_SELL_FOR, TO_SELL_FIRST
 from merchants.records.shares import booked_pips, ways_of
 from merchants.records.states import CONVERSION_EDGES, ConversionState, moved
@@ -40,9 +40,9 @@ from merchants.records.together import (
 from merchants.records.turns import Turn
 from merchants.sales.adopted import adopt, granting_wallets
 from merchants.sales.fills import count, fill_of, states_of
+from merchants.sales.key_orders import KeyTerms, signed_order
 from merchants.sales.pots import Pots, lowest_ticks, new_conversion
 from merchants.sales.reference_prices import Prices
-from merchants.sales.sale_orders import unsigned_order
 from merchants.sales.uncovered import Uncovered
 from merchants.stores.grants import grant_for, is_approved
 from merchants.stores.keyring import Keyring
@@ -50,8 +50,7 @@ from merchants.webhooks import events
 from merchants.webhooks.event_types import EventType
 from settlement.orders.catalog import Market
 from settlement.ports import ExchangePort, SettlementPort, TradeState
-from settlement.protocol.eip712 import order_digest, sign
-from settlement.protocol.evidence import SignedOrder, decode, encode, evidence_of
+from settlement.protocol.evidence import OrderBits, SignedOrder, decode, encode, evidence_of
 
 RETRY_DELAYS_S: Final = (1, 5, 30, 120, 600, 1800, 3600)
 """Waits between attempts; after one attempt more than these the rest is held as token."""
@@ -286,12 +285,12 @@ class Conversions:
             self._try_again(session, conversion, Outcome.NO_QUOTE)
             return None
         expiry = self._exchange.now_ns() // 10**9 + ORDER_LIFETIME_S
-        order = self._sign(conversion, grant, market, lots, ticks, expiry)
+        order = self._signed(conversion, grant, market, lots, ticks, expiry)
         # One like it, for another sale of this invoice, may have been rejected in this very second:
         # then it has spent no nonce, and only the expiry can tell the two apart.
         while session.get(Order, order.digest) is not None:
             expiry += 1
-            order = self._sign(conversion, grant, market, lots, ticks, expiry)
+            order = self._signed(conversion, grant, market, lots, ticks, expiry)
         session.add(
             Order(
                 digest=order.digest,
@@ -329,7 +328,7 @@ class Conversions:
             return terms.ticks_now(market, conversion, conversion.quoted_ticks)
         return self._prices.traded_ticks(market, lots, self._exchange.now_ns())
 
-    def _sign(
+    def _signed(
         self,
         conversion: Conversion,
         grant: Grant,
@@ -338,13 +337,11 @@ class Conversions:
         ticks: int,
         expiry: int,
     ) -> SignedOrder:
-        nonce = self._exchange.next_nonce(grant.wallet)
-        unsigned = unsigned_order(
-            conversion, grant, market, lots, ticks, nonce=nonce, expiry=expiry
-        )
-        digest = order_digest(self._exchange.domain, unsigned)
-        signature = sign(digest, self._keyring.get(grant.key_address))
-        return msgspec.structs.replace(unsigned, digest=digest, signature=signature)
+        own_ref = conversion.invoice.ref
+        ref = pot_ref(conversion.store_id) if conversion.from_pot else own_ref
+        flags = OrderBits.SELL | OrderBits.SINGLE_SHOT
+        signer = KeyTerms(grant.wallet, grant.key_address, flags, ref, market.taker_fee_ppm)
+        return signed_order(self._exchange, self._keyring, signer, market, lots, ticks, expiry)
 
     def _rejected(self, session: Session, digest: bytes, outcome: Outcome) -> None:
         """An order was rejected before the journal had it; it is never sent again."""

@@ -9,7 +9,6 @@ pays to the store's wallet alone.
 from collections.abc import Callable, Sequence
 from typing import Final, NamedTuple
 
-import msgspec
 from sqlalchemy import Engine, select, update
 from sqlalchemy.orm import Session
 
@@ -29,6 +28,7 @@ from merchants.records.refunds import (
 from merchants.records.rejection import Rejection
 from merchants.records.tables import Store
 from merchants.records.turns import Turn
+from merchants.sales.key_orders import KeyTerms, signed_order
 from merchants.sales.reference_prices import Prices
 from merchants.sales.refund_payouts import ROWS_MAX, RefundPayouts
 from merchants.stores.closing import Closed
@@ -37,7 +37,7 @@ from merchants.webhooks.store_events import refund_account_changed
 from settlement.orders.catalog import Market, Token
 from settlement.ports import ExchangePort, SettlementPort, Transfer
 from settlement.protocol.deposit_address import SweepPlace
-from settlement.protocol.eip712 import address_of_secret, keccak256, order_digest, sign
+from settlement.protocol.eip712 import address_of_secret, keccak256, sign
 from settlement.protocol.evidence import OrderBits, SignedOrder, decode, encode, evidence_of
 
 NS: Final = 10**9
@@ -293,26 +293,14 @@ class RefundKeys:
     def _signed(
         self, refund: Refund, key: RefundKey, market: Market, lots: int, ticks: int, expiry: int
     ) -> SignedOrder:
-        unsigned = SignedOrder(
+        terms = KeyTerms(
             account=key.key_address,
-            nonce=self._exchange.next_nonce(key.key_address),
-            flags=int(OrderBits.SINGLE_SHOT),
-            lane=0,
-            base=market.base.address,
-            quote=market.quote.address,
-            base_amount=market.base_pips(lots),
-            quote_amount=market.quote_pips(lots, ticks),
-            trigger_or_display=0,
-            expiry=expiry,
-            max_fee_ppm=max(0, market.taker_fee_ppm),
+            key=key.key_address,
+            flags=OrderBits.SINGLE_SHOT,
             ref=refund.invoice.ref,
-            signature=b"",
-            signer=key.key_address,
-            digest=b"",
+            max_fee_ppm=max(0, market.taker_fee_ppm),
         )
-        digest = order_digest(self._exchange.domain, unsigned)
-        signature = sign(digest, self._keyring.get(key.key_address))
-        return msgspec.structs.replace(unsigned, digest=digest, signature=signature)
+        return signed_order(self._exchange, self._keyring, terms, market, lots, ticks, expiry)
 
     def _rejected(self, session: Session, digest: bytes, outcome: Outcome) -> None:
         """An order was rejected before the journal had it; it is never sent again."""

@@ -363,11 +363,15 @@ class Refunds:
             )
             return Claim(document, refund.invoice.store.name, is_claimable(refund), tuple(parts))
 
-    def claim(self, refund_id: str, key: str, address: str) -> RefundDocument | Rejection:
-        """Take the address that a refund goes to; the same again is the same claim.
+    def claim(
+        self, refund_id: str, key: str, address: str, pips: int | None = None
+    ) -> RefundDocument | Rejection:
+        """Take the address that a refund goes to; the same again is the same claim. ``pips`` of it
+        alone are a part, which leaves the rest to be claimed: asked twice it is two parts.
 
         Rejects NOT_FOUND, BAD_RECEIVER, and INVOICE_CLOSED where it was claimed for another
-        address, unless the shop has still to approve it.
+        address, unless the shop has still to approve it; a part as ``why_no_part``, and
+        INVOICE_CLOSED where it is claimed as a whole.
         """
         if not self.is_claimant(refund_id, key):
             return Rejection(Outcome.NOT_FOUND, {"refund": refund_id})
@@ -378,7 +382,9 @@ class Refunds:
             receiver = self.receiver(session, address)
             if isinstance(receiver, Rejection):
                 return receiver
-            return self._claimed_whole(session, refund, receiver)
+            if pips is None or pips == refund.pips:
+                return self._claimed_whole(session, refund, receiver)
+            return self._claimed_part(session, refund, receiver, pips)
 
     def _claimed_whole(
         self, session: Session, refund: Refund, receiver: bytes
@@ -390,37 +396,21 @@ class Refunds:
             self._take_claim(session, refund, receiver)
         return refund_document(self._exchange.catalog, refund)
 
-    def claim_part(
-        self, refund_id: str, key: str, address: str, pips: int
+    def _claimed_part(
+        self, session: Session, refund: Refund, receiver: bytes, pips: int
     ) -> RefundDocument | Rejection:
-        """Take the address that ``pips`` of a refund go to, and leave the rest to be claimed. Asked
-        twice it is two parts. All that is left is claimed as by ``claim``.
-
-        Rejects as ``claim``, as ``why_no_part``, and INVOICE_CLOSED where it is claimed as a whole.
-        """
-        if not self.is_claimant(refund_id, key):
-            return Rejection(Outcome.NOT_FOUND, {"refund": refund_id})
-        with transaction(self._database) as session:
-            refund = session.get(Refund, refund_id)
-            if refund is None:
-                return Rejection(Outcome.NOT_FOUND, {"refund": refund_id})
-            receiver = self.receiver(session, address)
-            if isinstance(receiver, Rejection):
-                return receiver
-            if pips == refund.pips:
-                return self._claimed_whole(session, refund, receiver)
-            if refund.receiver or not is_claimable(refund):
-                why = "it is claimed as a whole already" if refund.receiver else ""
-                return _closed(refund, why or f"it is {refund.state}")
-            token = self._exchange.catalog.token_by_address(refund.token)
-            assert token is not None, "a listed token is never delisted"
-            least = max(1, self._exchange.least_withdrawal(token))
-            refused = why_no_part(session, refund, token, pips, least)
-            if refused is not None:
-                return refused
-            part = split(session, refund, pips, "rfd_" + self._entropy(16).hex())
-            self._take_claim(session, part, receiver)
-            return refund_document(self._exchange.catalog, part)
+        if refund.receiver or not is_claimable(refund):
+            why = "it is claimed as a whole already" if refund.receiver else ""
+            return _closed(refund, why or f"it is {refund.state}")
+        token = self._exchange.catalog.token_by_address(refund.token)
+        assert token is not None, "a listed token is never delisted"
+        least = max(1, self._exchange.least_withdrawal(token))
+        refused = why_no_part(session, refund, token, pips, least)
+        if refused is not None:
+            return refused
+        part = split(session, refund, pips, "rfd_" + self._entropy(16).hex())
+        self._take_claim(session, part, receiver)
+        return refund_document(self._exchange.catalog, part)
 
     def receiver(self, session: Session, text: str) -> bytes | Rejection:
         """Return an address that can be paid; BAD_RECEIVER for one where money would be lost, or

@@ -51,7 +51,7 @@ def claimed(world, refund, address=CUSTOMER_WALLET):
 def part_claimed(world, refund, pips, address=CUSTOMER_WALLET):
     """Let the customer claim a part by his link."""
     refunds = world.venue.merchants.refunding.refunds
-    return refunds.claim_part(refund.id, refunds.claim_key(refund.id), address, pips)
+    return refunds.claim(refund.id, refunds.claim_key(refund.id), address, pips)
 
 
 def wallet_signs(world, store, refund, secret=MERCHANT_SECRET):

@@ -149,5 +149,5 @@ def test_with_another_links_key_nothing_is_claimed(world, store):
     )
     refunds = world.venue.merchants.refunding.refunds
     key = refunds.claim_key(other.id)
-    stolen = refunds.claim_part(refund.id, key, CUSTOMER_WALLET, DOLLAR)
+    stolen = refunds.claim(refund.id, key, CUSTOMER_WALLET, DOLLAR)
     assert stolen.outcome is Outcome.NOT_FOUND

@@ -276,12 +276,9 @@ async def claim(
     """Claim a refund for an address, or a part of it."""
     await _public(here, pull_payment_id)
     name, key = _claimed(here, pull_payment_id)
-    refunds = here.merchants.refunding.refunds
-    if body.amount in NOTHING:
-        return json_answer(_payout(here, accepted(refunds.claim(name, key, body.destination))))
-    pips = _pips(body.amount, "amount")
-    claimed = accepted(refunds.claim_part(name, key, body.destination, pips))
-    return json_answer(_payout(here, claimed))
+    pips = None if body.amount in NOTHING else _pips(body.amount, "amount")
+    claimed = here.merchants.refunding.refunds.claim(name, key, body.destination, pips)
+    return json_answer(_payout(here, accepted(claimed)))
 
 
 # What the shop does with payouts
