@@ -394,6 +394,7 @@ class Merchants:
                         bust = busted_by(entry)
                         if bust is not None:
                             self.conversions.take_bust(session, bust.trade_id)
+                            self.reports.undone(entry.sequence)
                     elif entry.command.kind == Kind.SET_TERMS:
                         keep_terms(session, entry.market)
                     else:
@@ -456,6 +457,7 @@ class Merchants:
         if isinstance(evidence, WithdrawalReturned):
             self._take_movement(session, entry)
             # Nobody paid: a withdrawal came back to its owner.
+            self.reports.undone(entry.sequence)
             self.refunding.payouts.take_returned(session, evidence)
             return
         assert isinstance(evidence, DepositEvidence), "a deposit is never booked without evidence"

@@ -134,6 +134,14 @@ class ReconciliationRow(msgspec.Struct, frozen=True):
     or had before. ``difference`` has to be 0: between what trades brought one by one and what is
     counted with conversions and invoices. ``reversed`` of ``paid_in`` has left the chain by a
     reorganisation: the ledger has it, and the vault has not.
+
+    All that stands now. What follows stands at one final ``block``, and behind command
+    ``at_sequence`` of the log: ``books_at_block``, ``ledger_at_block`` and ``chain_at_block`` are
+    what the shop's rows, the ledger and the vault have there, with what is ``on_the_way`` to the
+    chain taken back from the first two. ``chain_difference`` has to be 0: the vault less the
+    ledger. ``besides_at_block`` is as ``besides``: the ledger less the books. Empty where the
+    account was not compared since the server's start, or something was undone since: then it is
+    at the next final block, so ask again.
     """
 
     token: str
@@ -148,3 +156,13 @@ class ReconciliationRow(msgspec.Struct, frozen=True):
     besides: str
     difference: str
     reversed: str
+    block: str
+    block_hash: str
+    block_time_utc: str
+    at_sequence: str
+    books_at_block: str
+    ledger_at_block: str
+    chain_at_block: str
+    on_the_way: str
+    besides_at_block: str
+    chain_difference: str

@@ -209,7 +209,7 @@ def test_the_columns_and_what_is_in_them(tmp_path):
     assert row[3:8] == ["USD", "10", "0x" + "77" * 20, "0", "debited"]
     ledger = venue.merchants.reports.ledger(MERCHANT)
     rows = {row[0]: row for row in page(ReportKind.RECONCILIATION, ledger=ledger)[1:]}
-    assert rows["USD"] == [
+    assert rows["USD"][:12] == [
         "USD",
         "0",
         "0",
@@ -223,7 +223,7 @@ def test_the_columns_and_what_is_in_them(tmp_path):
         "0",
         "0",
     ]
-    assert rows["TOKEN"] == ["TOKEN", "0.025", "0", "0.025"] + 8 * ["0"]
+    assert rows["TOKEN"][:12] == ["TOKEN", "0.025", "0", "0.025"] + 8 * ["0"]
 
 
 @pytest.mark.parametrize(

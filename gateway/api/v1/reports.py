@@ -110,7 +110,7 @@ def _add(kind: ReportKind) -> None:
     ) -> Response:
         reports, asked = shops.merchants.reports, question.asked
         if kind is ReportKind.RECONCILIATION:
-            asked = asked._replace(ledger=reports.ledger(store.wallet))
+            asked = reports.accounted(asked, store.wallet)
         return await shops.readers.ask(_written, shops, kind, store, asked, question.format)
 
     report.__doc__ = KINDS[kind].row.__doc__
