@@ -145,8 +145,10 @@ class Merchants:
             tell=store_events.key_changed,
         )
         self.conversions = self._conversions(keyring)
+        self.movements = Movements(database, exchange.catalog)
         self.refunding = RefundDesk(
-            database, exchange, settlement, self.prices, keyring, clock, entropy
+            *(database, exchange, settlement, self.prices, keyring, clock, entropy),
+            self.movements.follow,
         )
         self.invoices = self._invoices(entropy)
         self.sightings = Sightings(
@@ -179,7 +181,6 @@ class Merchants:
         self.rescans = Rescans(database, settlement, self.invoices.sweeps, self._clock)
         self.reader = Reader(database, catalog, settlement, required, lambda: self.sightings.head)
         self.notes = InvoiceNotes(database, self._clock)
-        self.movements = Movements(database, catalog)
         self.reports = Reports(database, exchange, settlement)
         self.closing = Closing(database, self._clock, self.stores.keys, self._endings())
         with transaction(database) as session:
