@@ -41,7 +41,9 @@ from merchants.records.tables import Credit, IdempotencyKey, Invoice, Store
 from merchants.records.terms import keep_terms
 from merchants.records.together import read_invoices, read_places
 from merchants.records.turns import Turn
+from merchants.reports.lots import Lots
 from merchants.reports.movements import Movements
+from merchants.reports.page import House
 from merchants.reports.reports import Reports
 from merchants.sales.arrivals import Deposit
 from merchants.sales.asked import InvoiceRequest, Sources, parameters_hash
@@ -182,6 +184,7 @@ class Merchants:
         self.reader = Reader(database, catalog, settlement, required, lambda: self.sightings.head)
         self.notes = InvoiceNotes(database, self._clock)
         self.reports = Reports(database, exchange, settlement)
+        self.lots = Lots(database, House(exchange, settlement), self._clock)
         self.closing = Closing(database, self._clock, self.stores.keys, self._endings())
         with transaction(database) as session:
             self._cursor = sequence_in(session)

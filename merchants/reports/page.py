@@ -43,6 +43,8 @@ class Asked(NamedTuple):
     by_invoice: bool
     ledger: Mapping[bytes, int] = MappingProxyType({})
     """What the exchange owes the store's wallet, by token: read where the book moves."""
+    by_choice: bool = False
+    """Whether each disposal takes the lots that it names, and FIFO over the rest."""
     compared: Standing | None = None
     """How its account stood at a block, where the rows can say what they were then."""
 

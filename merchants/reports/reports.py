@@ -111,7 +111,9 @@ def asked(
     cursor: str = "",
     limit: int = ROWS_MAX,
     by_invoice: bool = False,
+    by_choice: bool = False,
     ledger: Mapping[bytes, int] = MappingProxyType({}),
 ) -> Asked:
     """Return a question with what is usual left out."""
-    return Asked(from_ns, to_ns, zone, cursor, min(limit, ROWS_MAX), by_invoice, ledger)
+    rows = min(limit, ROWS_MAX)
+    return Asked(from_ns, to_ns, zone, cursor, rows, by_invoice, ledger, by_choice)

@@ -36,6 +36,7 @@ class DisposalRow(msgspec.Struct, frozen=True):
     empty where no deposit of this exchange is known for it.
     ``at_middle`` is what the book's middle would have brought when it was sold, ``spread_ppm`` by
     how many millionths ``proceeds`` are less; empty where the book had no two sides.
+    ``lot_chosen_utc`` is when the shop named this lot; empty where it has not.
     """
 
     time_utc: str
@@ -59,6 +60,7 @@ class DisposalRow(msgspec.Struct, frozen=True):
     tx_hash: str
     at_middle: str
     spread_ppm: str
+    lot_chosen_utc: str
 
 
 class FeeRow(msgspec.Struct, frozen=True):

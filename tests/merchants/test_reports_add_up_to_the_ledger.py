@@ -169,6 +169,7 @@ COLUMNS = [
     *("time_utc", "time_local", "invoice", "order_id", "conversion", "trade", "token", "amount"),
     *("lot_utc", "lot_tx_hash", "lot_log_index", "currency", "worth_at_sale", "proceeds", "fee"),
     *("net", "status", "batch", "tx_hash", "at_middle", "spread_ppm"),
+    "lot_chosen_utc",
 ]
 
 
