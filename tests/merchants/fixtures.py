@@ -34,6 +34,7 @@ from merchants.stores.keyring import FileKeyring
 from merchants.stores.stores import StoreRequest
 from merchants.webhooks.egress import Answer, HttpEgress
 from merchants.webhooks.endpoints import EndpointRequest
+from settlement.audit.standings import Standings
 from settlement.batches.sealer import EXIT_DELAY_S
 from settlement.orders.admission import EXPIRY_MAX_S
 from settlement.orders.catalog import Catalog
@@ -140,6 +141,7 @@ class World:
         self.crossings = 0
         self.dice = random.Random(7)
         self.newest_block = 0
+        self.standings = Standings()
         self.transfers = []  # what the chain's logs say
         self.sweeps_wanted = {}
         self.is_chain_away = False
@@ -449,6 +451,10 @@ class Venue:
 
     def newest_block(self):
         return self.world.newest_block
+
+    def compared(self, account):
+        """As the test says."""
+        return self.world.standings.of(account)
 
     def withdrawal_states(self, sequences):
         """Each is as far as the test says; the vault pays once a withdrawal, as it is debited."""
