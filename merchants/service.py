@@ -37,9 +37,9 @@ from merchants.records.database import (
 from merchants.records.due import Bounds, any_of
 from merchants.records.rejection import Rejection
 from merchants.records.states import InvoiceState
-from merchants.records.tables import Credit, IdempotencyKey, Invoice, Store
+from merchants.records.tables import IdempotencyKey, Invoice, Store
 from merchants.records.terms import keep_terms
-from merchants.records.together import read_invoices, read_places
+from merchants.records.together import read_invoices
 from merchants.records.turns import Turn
 from merchants.reports.lots import Lots
 from merchants.reports.movements import Movements
@@ -446,13 +446,8 @@ class Merchants:
             if isinstance(evidence := evidence_of(entry), DepositEvidence)
             if evidence.ref != ZERO_REF
         ]
-        paid = {
-            invoice.ref: invoice
-            for invoice in read_invoices(session, Invoice.ref, {one.ref for one in named})
-        }
-        if paid:
-            read_places(session, Credit, {(one.tx_hash, one.log_index) for one in named})
-        return paid
+        refs = {one.ref for one in named}
+        return {invoice.ref: invoice for invoice in read_invoices(session, Invoice.ref, refs)}
 
     def _take_deposit(
         self, session: Session, entry: LogEntry, paid: Mapping[bytes, Invoice]

@@ -148,6 +148,7 @@ class World:
         self.swept = Counter()
         self.sweeps = []  # (transfer away, account, ref, pips): what the chain carried out
         self.lost = set()  # Transactions that a reorganisation has taken away.
+        self.replaced = set()  # (transaction, pips): what it brought in a block that is gone.
         self.shallow = set()  # Transactions whose block is not deep, though they are booked.
         self.journaled = set()  # transactions whose deposits are in the journal
         self.grants = {}
