@@ -5,7 +5,7 @@ merchants) sees the same batches in the same order, after a restart too, by a ``
 A log entry is what other systems call a record: one command, its evidence and its events.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import pairwise
@@ -20,6 +20,7 @@ from engine.types import Outcome
 T = TypeVar("T")
 
 _NOT_READ: Final = object()
+_SET_TERMS: Final = int(Kind.SET_TERMS)
 _CANCELLED_AFTER: Final = int(Outcome.CANCELLED_AFTER)
 
 
@@ -175,6 +176,16 @@ class Committed:
         return self.first_sequence + len(self.commands) - 1
 
     @cached_property
+    def kinds(self) -> bytes:
+        """Return the kind of each command. As bytes: looked through at once for one that is rare,
+        where NumPy asks the class of an enum's member for a dozen attributes it lacks."""
+        return self.commands["kind"].tobytes()
+
+    def has(self, kinds: Iterable[int]) -> bool:
+        """Return whether a command is of one of ``kinds``: most batches are orders alone."""
+        return any(kind in self.kinds for kind in kinds)
+
+    @cached_property
     def rows(self) -> list[EventRow]:
         """Return the events as Python integers."""
         return event_rows(self.events)
@@ -197,10 +208,10 @@ class Committed:
             )
         )
 
-    @cached_property
+    @property
     def changes_terms(self) -> bool:
         """Return whether the last command changes a market's terms: see ``segments``."""
-        return bool(self.commands["kind"][-1] == Kind.SET_TERMS)
+        return self.kinds[-1] == _SET_TERMS
 
     def segments(self) -> Iterator["Committed"]:
         """Yield the batch cut behind each change of a market's terms.
@@ -208,11 +219,24 @@ class Committed:
         Ticks and lots mean one thing before a change and another after it, so who translates them
         must not see both in one batch.
         """
-        changes = np.flatnonzero(self.commands["kind"] == Kind.SET_TERMS).tolist()
+        changes: list[int] = []
+        if _SET_TERMS in self.kinds:
+            changes = [at for at, kind in enumerate(self.kinds) if kind == _SET_TERMS]
         cuts = [0, *(at + 1 for at in changes), len(self.commands)]
         for start, end in pairwise(cuts):
             if start < end:
                 yield self._between(start, end)
+
+    def meant_in(self, markets: Sequence[Any]) -> "Committed":
+        """Return the batch with the markets as they are when it comes."""
+        return Committed(
+            self.first_sequence,
+            self.commands,
+            self.attachments,
+            self.events,
+            self.heads,
+            markets,
+        )
 
     def _between(self, start: int, end: int) -> "Committed":
         """Return commands ``start`` to ``end`` with all that belongs to them."""

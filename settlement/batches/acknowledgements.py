@@ -185,7 +185,7 @@ class Acknowledger:
 
     def _read(self, *, is_live: bool) -> None:
         for batch, accepted in self._unread:
-            kinds, words = batch.commands["kind"].tolist(), {}
+            kinds, words = batch.kinds, {}
             for sequence in accepted.tolist():
                 i = sequence - batch.first_sequence
                 if kinds[i] in _ORDERS:

@@ -30,6 +30,12 @@ from settlement.outbox.places import keep_place, place_of
 from settlement.outbox.troubles import AheadOfTime
 from settlement.protocol.evidence import SignedOrder, SignedWithdrawal, WithdrawalPaid, evidence_of
 
+# As plain numbers: reading a member of an enum costs Python 3.11 more than the question it is for.
+_WITHDRAW, _BUST = int(Kind.WITHDRAW), int(Kind.BUST)
+_ACCEPTED, _TRADE = int(EventKind.ACCEPTED), int(EventKind.TRADE)
+_ENDS: Final = frozenset(map(int, (EventKind.CANCELLED, EventKind.UNFILLED)))
+_AUCTION, _BUY = int(Outcome.AUCTION), int(Side.BUY)
+
 FORGOTTEN: Final = "forgotten"
 """The outbox's cursor over batches of which nothing is kept here any more."""
 
@@ -158,9 +164,9 @@ class TradeQueue:
         self._items.consume(batch)
         for entry in batch.entries:
             kind = entry.command.kind
-            if kind == Kind.WITHDRAW:
+            if kind == _WITHDRAW:
                 self._take_withdrawal(entry)
-            elif kind == Kind.BUST:
+            elif kind == _BUST:
                 self._take_bust(entry)
             if len(entry.events):  # Whatever the command is, orders may leave by it.
                 self._take_orders(entry)
@@ -188,19 +194,19 @@ class TradeQueue:
     def _take_orders(self, entry: LogEntry) -> None:
         trades: list[MatchedTrade] = []
         for event in entry.events:
-            match event.kind:
-                case EventKind.ACCEPTED:
-                    order = evidence_of(entry)
-                    assert isinstance(order, SignedOrder), "an order needs its signature"
-                    self._orders[event.order_id] = order
-                case EventKind.TRADE:
-                    trades.append(self._trade(entry, event))
-                    if event.maker_left == 0:
-                        del self._orders[event.maker_id]
-                    if event.order_left == 0:
-                        del self._orders[event.order_id]
-                case EventKind.CANCELLED | EventKind.UNFILLED:
+            kind = event.kind
+            if kind == _ACCEPTED:
+                order = evidence_of(entry)
+                assert isinstance(order, SignedOrder), "an order needs its signature"
+                self._orders[event.order_id] = order
+            elif kind == _TRADE:
+                trades.append(self._trade(entry, event))
+                if event.maker_left == 0:
+                    del self._orders[event.maker_id]
+                if event.order_left == 0:
                     del self._orders[event.order_id]
+            elif kind in _ENDS:
+                del self._orders[event.order_id]
         if not trades:
             return
         self._traded_sequence = entry.sequence
@@ -222,12 +228,12 @@ class TradeQueue:
         taker = self._orders[event.order_id]
         maker = self._orders[event.maker_id]
         taker_ppm, maker_ppm = market.taker_fee_ppm, market.maker_fee_ppm
-        if event.outcome == Outcome.AUCTION:
+        if event.outcome == _AUCTION:
             # Both waited, so both pay what a maker pays; nobody is there to pay a rebate.
             taker_ppm = maker_ppm = max(maker_ppm, 0)
         assert signed_fee_pips(quote_pips, taker_ppm) == event.fee_pips, "one fee formula"
         assert signed_fee_pips(quote_pips, maker_ppm) == event.maker_fee_pips, "one fee formula"
-        taker_buys = event.side == Side.BUY
+        taker_buys = event.side == _BUY
         return MatchedTrade(
             trade_id=event.trade_id,
             sequence=entry.sequence,

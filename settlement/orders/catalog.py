@@ -6,8 +6,7 @@ can never drift apart.
 """
 
 from collections.abc import Iterator
-from dataclasses import replace
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 import msgspec
 import numpy as np
@@ -22,6 +21,11 @@ from settlement.protocol.evidence import (
     TokenListing,
     evidence_of,
     listing_of,
+)
+
+_LISTINGS: Final = tuple(map(int, (Kind.LIST_TOKEN, Kind.LIST_MARKET, Kind.OPEN_ACCOUNT)))
+_LISTED: Final = frozenset(
+    map(int, (EventKind.TOKEN_LISTED, EventKind.MARKET_LISTED, EventKind.ACCOUNT_OPENED))
 )
 
 
@@ -113,19 +117,17 @@ class Catalog:
         """See ``engine.log_entries.Directory``."""
         for segment in batch.segments():
             self._take_listings(segment)
-            known = replace(segment, markets=self.markets)
+            known = segment.meant_in(self.markets)
             if segment.changes_terms and segment.events[-1]["kind"] == EventKind.TERMS_SET:
                 self._change_terms(segment.commands[-1])
             yield known
 
     def _take_listings(self, batch: Committed) -> None:
-        listed = (EventKind.TOKEN_LISTED, EventKind.MARKET_LISTED, EventKind.ACCOUNT_OPENED)
-        kinds = batch.commands["kind"]
-        if not ((kinds >= Kind.LIST_TOKEN) & (kinds <= Kind.OPEN_ACCOUNT)).any():
+        if not batch.has(_LISTINGS):
             return
         for entry in batch.entries:
             answer = entry.answer
-            if len(answer) and answer[0].kind in listed:
+            if len(answer) and answer[0].kind in _LISTED:
                 self._take(entry)
 
     def _take(self, entry: LogEntry) -> None:

@@ -42,7 +42,7 @@ PASSED_OVER: Final = "a later one was countersigned before it"
 NOT_FOLLOWED: Final = (ActionState.FAILED, ActionState.SEALED)
 """Where no transaction of ours may land that the submitter has to look after."""
 
-MONEY_KINDS: Final = (Kind.WITHDRAW, Kind.DEPOSIT, Kind.EXIT_END)
+MONEY_KINDS: Final = tuple(map(int, (Kind.WITHDRAW, Kind.DEPOSIT, Kind.EXIT_END)))
 
 Holding = tuple[bytes, bytes]
 """(account, token)."""
@@ -131,8 +131,7 @@ class WithdrawalReversals:
 
     def consume(self, batch: Committed) -> None:
         """See ``engine.log_entries.Consumer``."""
-        kinds = batch.commands["kind"]
-        if not any((kinds == kind).any() for kind in MONEY_KINDS):
+        if not batch.has(MONEY_KINDS):
             return
         for entry in batch.entries:
             if entry.command.kind not in MONEY_KINDS or not len(entry.events):

@@ -93,8 +93,7 @@ class CreditedDeposits:
 
     def consume(self, batch: Committed) -> None:
         """See ``engine.log_entries.Consumer``."""
-        kinds = batch.commands["kind"]
-        if not ((kinds == Kind.DEPOSIT) | (kinds >= Kind.EXIT_BEGIN)).any():
+        if not batch.has(BOOKING):
             return
         for entry in batch.entries:
             row = entry.command

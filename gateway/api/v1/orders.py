@@ -14,10 +14,8 @@ from engine.log_entries import EventRow
 from engine.types import Outcome
 from gateway.api.services import Services
 from gateway.api.v1.encoding import (
-    END,
     UINT32_MAX,
     Address,
-    ClientId,
     Digits,
     Signature,
     Uint32,
@@ -29,6 +27,20 @@ from gateway.api.v1.encoding import (
     quantity_text,
     uint64,
     unhex,
+)
+from gateway.api.v1.order_texts import (
+    DIGITS,
+    DIGITS_MAX,
+    AddressText,
+    AmountText,
+    ClientIdText,
+    SignatureText,
+    client_id_in,
+    hex_of,
+    octets_in,
+    pips_in,
+    shown_as,
+    uint64_in,
 )
 from gateway.api.v1.schemas import (
     AcknowledgementRow,
@@ -50,11 +62,13 @@ from settlement.protocol.eip712 import (
     DOMAIN_NAME,
     DOMAIN_VERSION,
     ORDER_TYPE,
+    SIGNATURE_SIZE,
     WITHDRAWAL_TYPE,
     Domain,
 )
 from settlement.protocol.evidence import KNOWN_BITS, OrderBits, SignedOrder, SignedWithdrawal
 
+HASH_SIZE: Final = 32
 SINGLE_SHOT: Final = int(OrderBits.SINGLE_SHOT)
 FEE_CAP_MAX: Final = 2**16 - 1
 
@@ -78,27 +92,22 @@ _RENAMED: Final = {
 
 Nonce = Annotated[
     str,
-    Meta(
-        pattern="^(0|[1-9][0-9]{0,19})" + END,
-        max_length=20,
-        description="used once; which one is free says /v1/nonces. Single shot: above 0 and below "
+    shown_as(
+        DIGITS,
+        DIGITS_MAX,
+        "used once; which one is free says /v1/nonces. Single shot: above 0 and below "
         "2**40, not used in the window of 24; else above the last of its half of the lane",
     ),
 ]
 Reference = Annotated[
-    str,
-    Meta(
-        pattern="^0x[0-9a-fA-F]{64}" + END,
-        max_length=66,
-        description="what the trader or a shop knows the order by, signed with it; zeros for none",
-    ),
+    str, hex_of(32, "what the trader or a shop knows the order by, signed with it; zeros for none")
 ]
 
 
 class UnsignedOrder(Struct, forbid_unknown_fields=True, frozen=True, kw_only=True, rename=_RENAMED):
     """The EIP-712 ``Order`` under the names that the wallet signs; amounts in pips."""
 
-    account: Address
+    account: AddressText
     nonce: Nonce
     flags: Annotated[
         int,
@@ -120,16 +129,16 @@ class UnsignedOrder(Struct, forbid_unknown_fields=True, frozen=True, kw_only=Tru
             description="0 for a single shot, else 32768 to 65535: each half carries one order",
         ),
     ]
-    base: Address
-    quote: Address
-    base_amount: Digits
-    quote_amount: Digits
+    base: AddressText
+    quote: AddressText
+    base_amount: AmountText
+    quote_amount: AmountText
     trigger_or_display: Annotated[
         str,
-        Meta(
-            pattern="^(0|[1-9][0-9]{0,19})" + END,
-            max_length=20,
-            description="of a stop the quote pips that baseAmount costs at the price that triggers "
+        shown_as(
+            DIGITS,
+            DIGITS_MAX,
+            "of a stop the quote pips that baseAmount costs at the price that triggers "
             "it, of an iceberg the base pips that it shows; 0 of any other order",
         ),
     ] = "0"
@@ -173,8 +182,8 @@ RecvWindowMs = (
 class PlaceOrder(UnsignedOrder, frozen=True, kw_only=True, rename=_RENAMED):
     """A signed order, exactly as the wallet showed it, and the signature."""
 
-    signature: Signature
-    client_id: ClientId = ""
+    signature: SignatureText
+    client_id: ClientIdText = ""
     sent_ms: SentMs = None
     recv_window_ms: RecvWindowMs = None
 
@@ -182,8 +191,8 @@ class PlaceOrder(UnsignedOrder, frozen=True, kw_only=True, rename=_RENAMED):
 class DryRun(UnsignedOrder, frozen=True, kw_only=True, rename=_RENAMED):
     """An order whose digest somebody wants to compare; the signature may be left out."""
 
-    signature: Signature | None = None
-    client_id: ClientId = ""
+    signature: SignatureText | None = None
+    client_id: ClientIdText = ""
 
 
 class Withdraw(Struct, forbid_unknown_fields=True, frozen=True):
@@ -209,21 +218,21 @@ def checked_order(order: PlaceOrder | DryRun) -> SignedOrder:
         )
     return SignedOrder(
         address(order.account, "account"),
-        uint64(order.nonce, "nonce"),
+        uint64_in(order.nonce, "nonce"),
         order.flags,
         order.lane,
         address(order.base, "base"),
         address(order.quote, "quote"),
-        pips(order.base_amount, "baseAmount"),
-        pips(order.quote_amount, "quoteAmount"),
-        uint64(order.trigger_or_display, "triggerOrDisplay"),
+        pips_in(order.base_amount, "baseAmount"),
+        pips_in(order.quote_amount, "quoteAmount"),
+        uint64_in(order.trigger_or_display, "triggerOrDisplay"),
         order.expiry,
         order.max_fee_ppm,
-        unhex(order.ref),
-        unhex(order.signature) if order.signature else b"",
+        octets_in(order.ref, HASH_SIZE, "ref"),
+        b"" if order.signature is None else octets_in(order.signature, SIGNATURE_SIZE, "signature"),
         signer=b"",
         digest=b"",
-        client_id=order.client_id,
+        client_id=client_id_in(order.client_id),
     )
 
 

@@ -138,7 +138,8 @@ class Connection:
         quiet = asyncio.Event()
         self._faults = Faults(self._ending, quiet)
         self._verbs = Verbs(
-            services, entry, self._faults, quiet, self._answer, self._reject, self._read_on
+            *(services, entry, self._faults, quiet),
+            *(self._answered, self._rejected, self._send, self._read_on),
         )
         self._switches = Switches(entry, self.now_s)
         self._sent = asyncio.Event()
@@ -263,6 +264,14 @@ class Connection:
             self._wire.write(published.written(frame_of_news))
         else:
             self._outbox.offer(channel, published)
+
+    def _send(self, told: list[Published]) -> None:
+        """As ``_tell``, for what one client is told alone: all of it in one write."""
+        if self._flows:
+            self._wire.write(b"".join(published.written(frame_of_news) for published in told))
+        else:
+            for published in told:
+                self._outbox.offer("", published)
 
     # What is under way
 
@@ -431,16 +440,25 @@ class Connection:
         )
 
     def _answer(self, frame_id: int | str | None, result: Mapping[str, Any] | Struct) -> None:
-        self._tell("", message({"id": frame_id, "result": result}))
+        self._tell("", self._answered(frame_id, result))
 
-    def _reject(self, frame_id: int | str | None, rejection: Rejection | Mapping[str, Any]) -> None:
-        """Say why something has not happened, or not all of it: then as a document."""
+    def _reject(self, frame_id: int | str | None, rejection: Rejection) -> None:
+        self._tell("", self._rejected(frame_id, rejection))
+
+    def _answered(
+        self, frame_id: int | str | None, result: Mapping[str, Any] | Struct
+    ) -> Published:
+        return message({"id": frame_id, "result": result})
+
+    def _rejected(
+        self, frame_id: int | str | None, rejection: Rejection | Mapping[str, Any]
+    ) -> Published:
+        """Return why something has not happened, or not all of it: then as a document."""
         if not isinstance(rejection, Rejection):
-            self._tell("", message({"id": frame_id, "error": rejection}))
-            return
+            return message({"id": frame_id, "error": rejection})
         if rejection.outcome == Outcome.RATE_LIMITED:
             self._services.metrics.rate_limited.inc()
-        self._tell("", message({"id": frame_id, "error": document_of(rejection)}))
+        return message({"id": frame_id, "error": document_of(rejection)})
 
     def me(self) -> Session:
         """Return who has logged in; raises ``Rejection`` if nobody has."""

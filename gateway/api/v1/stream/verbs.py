@@ -42,7 +42,8 @@ from gateway.http.faults import Faults
 from gateway.trading.order_entry import OrderEntry, Target
 from gateway.trading.rejection import Rejection
 from gateway.trading.sessions import Session
-from gateway.trading.together import Replacement, Said, Several
+from gateway.trading.together import Replacement, Said, Several, tried
+from gateway.views.channels import Published
 from settlement.protocol.evidence import SignedOrder
 
 FrameId = int | str | None
@@ -57,8 +58,8 @@ class Half(Exception):
         self.document = document
 
 
-Answer = Callable[[FrameId, Result], None]
-Reject = Callable[[FrameId, Rejection | Mapping[str, Any]], None]
+Answered = Callable[[FrameId, Result], Published]
+Rejected = Callable[[FrameId, Rejection | Mapping[str, Any]], Published]
 
 
 class _Step:
@@ -96,16 +97,19 @@ class Verbs:
         entry: OrderEntry,
         faults: Faults,
         quiet: asyncio.Event,
-        answer: Answer,
-        reject: Reject,
+        answered: Answered,
+        rejected: Rejected,
+        send: Callable[[list[Published]], None],
         read_on: Callable[[], None],
     ) -> None:
-        """``read_on`` is called when there may be room for more."""
+        """``answered`` and ``rejected`` return what ``send`` tells the client, many at once;
+        ``read_on`` is called when there may be room for more."""
         self._services = services
         self._entry = entry
         self._faults = faults
-        self._answer = answer
-        self._reject = reject
+        self._answered = answered
+        self._rejected = rejected
+        self._send = send
         self._read_on = read_on
         self._unoffered: deque[_Step] = deque()
         self._unanswered: deque[_Step] = deque()
@@ -249,13 +253,9 @@ class Verbs:
         offer: Callable[[], Any],
         told: Callable[[Any], Result],
     ) -> None:
-        try:
-            answer = offer()
-            if not isinstance(answer, asyncio.Future):
-                self._answer(frame_id, told(answer))
-                return
-        except Rejection as rejection:  # Its account's budget is no reason not to read on.
-            self._reject(frame_id, rejection)
+        answer = tried(offer)  # Its account's budget is no reason not to read on.
+        if not isinstance(answer, asyncio.Future):
+            self._send([self._said(frame_id, told, answer)])
             return
         self._begin(count)
         answer.add_done_callback(partial(self._tell_later, frame_id, count, told))
@@ -269,7 +269,7 @@ class Verbs:
     ) -> None:
         with self._faults:
             self._end(count)
-            self._tell(frame_id, told, answer.result())
+            self._send([self._said(frame_id, told, answer.result())])
         self._read_on()
 
     # In order
@@ -284,6 +284,8 @@ class Verbs:
 
     def _offer_in_order(self, _: object) -> None:
         """Offer to the exchange what is proven, as far as all before it is."""
+        if not self._unoffered:
+            return  # The first of those that were proven together has brought all the others.
         with self._faults:
             while self._unoffered:
                 step = self._unoffered[0]
@@ -298,10 +300,7 @@ class Verbs:
         """Offer ``step``, if it is proven; return whether it was."""
         if step.proven is not None and not step.proven.done():
             return False
-        try:
-            step.answer = step.offer()
-        except Rejection as rejection:
-            step.answer = rejection
+        step.answer = tried(step.offer)
         self._unanswered.append(step)
         if isinstance(step.answer, asyncio.Future):
             step.answer.add_done_callback(self._answer_in_order)
@@ -310,29 +309,34 @@ class Verbs:
         return True
 
     def _answer_in_order(self, _: object) -> None:
-        """Tell what is answered, as far as all before it is."""
+        """Tell what is answered, as far as all before it is, in one go: what a batch of the journal
+        decides is answered together."""
+        if not self._unanswered or not _is_done(self._unanswered[0]):
+            return
+        said: list[Published] = []
         with self._faults:
-            while self._unanswered:
-                step = self._unanswered[0]
-                answer = step.answer
-                if isinstance(answer, asyncio.Future):
-                    if not answer.done():
-                        break
-                    answer = answer.result()
-                self._unanswered.popleft()
-                self._end(step.count)
-                self._tell(step.frame_id, step.told, answer)
+            try:
+                while self._unanswered and _is_done(self._unanswered[0]):
+                    step = self._unanswered.popleft()
+                    self._end(step.count)
+                    answer = step.answer
+                    if isinstance(answer, asyncio.Future):
+                        answer = answer.result()
+                    said.append(self._said(step.frame_id, step.told, answer))
+            finally:
+                self._send(said)
         self._read_on()
 
-    def _tell(self, frame_id: FrameId, told: Callable[[Any], Result], said: Any) -> None:
+    def _said(self, frame_id: FrameId, told: Callable[[Any], Result], answer: Any) -> Published:
+        """Return what the client is told: ``told`` of an answer, unless it is a rejection."""
         try:
-            if isinstance(said, Rejection):
-                raise said
-            self._answer(frame_id, told(said))
+            if isinstance(answer, Rejection):
+                return self._rejected(frame_id, answer)
+            return self._answered(frame_id, told(answer))
         except Rejection as rejection:
-            self._reject(frame_id, rejection)
+            return self._rejected(frame_id, rejection)
         except Half as half:
-            self._reject(frame_id, half.document)
+            return self._rejected(frame_id, half.document)
 
     def _begin(self, count: int) -> None:
         self.under_way += count
@@ -342,6 +346,10 @@ class Verbs:
         self.under_way -= count
         if not self.under_way:
             self.quiet.set()
+
+
+def _is_done(step: _Step) -> bool:
+    return not isinstance(step.answer, asyncio.Future) or step.answer.done()
 
 
 def _all_of(recovered: list[asyncio.Future[SignedOrder]]) -> asyncio.Future[Any]:
