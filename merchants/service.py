@@ -37,11 +37,13 @@ from merchants.records.database import (
 from merchants.records.due import Bounds, any_of
 from merchants.records.rejection import Rejection
 from merchants.records.states import InvoiceState
-from merchants.records.tables import Credit, IdempotencyKey, Invoice, Store
+from merchants.records.tables import IdempotencyKey, Invoice, Store
 from merchants.records.terms import keep_terms
-from merchants.records.together import read_invoices, read_places
+from merchants.records.together import read_invoices
 from merchants.records.turns import Turn
+from merchants.reports.lots import Lots
 from merchants.reports.movements import Movements
+from merchants.reports.page import House
 from merchants.reports.reports import Reports
 from merchants.sales.arrivals import Deposit
 from merchants.sales.asked import InvoiceRequest, Sources, parameters_hash
@@ -145,8 +147,10 @@ class Merchants:
             tell=store_events.key_changed,
         )
         self.conversions = self._conversions(keyring)
+        self.movements = Movements(database, exchange.catalog)
         self.refunding = RefundDesk(
-            database, exchange, settlement, self.prices, keyring, clock, entropy
+            *(database, exchange, settlement, self.prices, keyring, clock, entropy),
+            self.movements.follow,
         )
         self.invoices = self._invoices(entropy)
         self.sightings = Sightings(
@@ -179,8 +183,8 @@ class Merchants:
         self.rescans = Rescans(database, settlement, self.invoices.sweeps, self._clock)
         self.reader = Reader(database, catalog, settlement, required, lambda: self.sightings.head)
         self.notes = InvoiceNotes(database, self._clock)
-        self.movements = Movements(database, catalog)
         self.reports = Reports(database, exchange, settlement)
+        self.lots = Lots(database, House(exchange, settlement), self._clock)
         self.closing = Closing(database, self._clock, self.stores.keys, self._endings())
         with transaction(database) as session:
             self._cursor = sequence_in(session)
@@ -394,6 +398,7 @@ class Merchants:
                         bust = busted_by(entry)
                         if bust is not None:
                             self.conversions.take_bust(session, bust.trade_id)
+                            self.reports.undone(entry.sequence)
                     elif entry.command.kind == Kind.SET_TERMS:
                         keep_terms(session, entry.market)
                     else:
@@ -441,13 +446,8 @@ class Merchants:
             if isinstance(evidence := evidence_of(entry), DepositEvidence)
             if evidence.ref != ZERO_REF
         ]
-        paid = {
-            invoice.ref: invoice
-            for invoice in read_invoices(session, Invoice.ref, {one.ref for one in named})
-        }
-        if paid:
-            read_places(session, Credit, {(one.tx_hash, one.log_index) for one in named})
-        return paid
+        refs = {one.ref for one in named}
+        return {invoice.ref: invoice for invoice in read_invoices(session, Invoice.ref, refs)}
 
     def _take_deposit(
         self, session: Session, entry: LogEntry, paid: Mapping[bytes, Invoice]
@@ -456,6 +456,7 @@ class Merchants:
         if isinstance(evidence, WithdrawalReturned):
             self._take_movement(session, entry)
             # Nobody paid: a withdrawal came back to its owner.
+            self.reports.undone(entry.sequence)
             self.refunding.payouts.take_returned(session, evidence)
             return
         assert isinstance(evidence, DepositEvidence), "a deposit is never booked without evidence"

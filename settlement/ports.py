@@ -11,6 +11,7 @@ from typing import NamedTuple, Protocol
 from engine.command_result import CommandResult
 from engine.types import Side
 from settlement.audit.proofs import TradeProof
+from settlement.audit.standings import Standing
 from settlement.orders.catalog import Catalog, Market, Token
 from settlement.orders.session_keys import GrantedKey
 from settlement.outbox.actions import WithdrawalState
@@ -287,6 +288,10 @@ class SettlementPort(Protocol):
     def withdrawal_states(self, sequences: Sequence[int]) -> dict[int, WithdrawalState]:
         """Return how far withdrawals are that were countersigned, by the sequence of their command.
         Reads a database: not for the event loop's thread."""
+
+    def compared(self, account: bytes) -> Standing | None:
+        """Return what vault and ledger had for ``account`` at the last final block at which it was
+        compared; None if it was not since the start. It comes into the next comparison."""
 
     def receipts(self, account: bytes, ref: bytes, trade_ids: list[int]) -> list[TradeProof]:
         """Return proofs of what ``account`` traded for ``ref``, of the trades that are sealed."""

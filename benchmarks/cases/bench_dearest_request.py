@@ -114,6 +114,9 @@ class Batched:
         """See ``SettlementView``."""
         return {}
 
+    def compared(self, account: bytes) -> None:
+        """See ``SettlementView``."""
+
     def receipt(self, trade_id: int) -> None:
         """See ``SettlementView``."""
 

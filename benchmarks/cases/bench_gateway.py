@@ -105,6 +105,9 @@ class NoChain:
         """See ``SettlementView``."""
         return {}
 
+    def compared(self, account: bytes) -> None:
+        """See ``SettlementView``."""
+
     def receipt(self, trade_id: int) -> None:
         """See ``SettlementView``."""
 

@@ -338,9 +338,9 @@ def settled(
     confirmations: Annotated[int, typer.Option(min=1)] = 2,
     merchants_database: ShopsDatabaseOption = "",
 ) -> None:
-    """Hold a store's settlement report against the batches on chain; 1 where they part."""
+    """Hold a store's reports against the batches and logs on chain; 1 where they part."""
     from gateway.cli.settled import compared, lines_of
-    from settlement.audit.sales import NotAsSettledError
+    from settlement.audit.accounts import NotAsSettledError
     from settlement.chain.chain import ChainUnavailableError
     from settlement.chain.deploy import DeploymentError
     from settlement.storage.server import BadAddress, ServerLost
@@ -355,7 +355,7 @@ def settled(
     if found is None:
         _end(f"There is no store {store} in {directory}.")
     sys.stdout.write("\n".join(lines_of(found)) + "\n")
-    sys.exit(1 if found.apart else 0)
+    sys.exit(0 if found.is_same else 1)
 
 
 @app.command()

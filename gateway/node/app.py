@@ -104,9 +104,6 @@ def create_app(services: Services) -> FastAPI:
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-        app.state.openapi()  # Now, for it takes longer than any request may.
-        app.state.asyncapi()
-        assets()
         yield
         app.state.order_entry.close()
 
@@ -135,8 +132,9 @@ def create_app(services: Services) -> FastAPI:
     # They are asked one after the other, so the one that is called most comes first.
     ours = (trading.router, order_verbs.router, markets.router, feeds.router, keys.router)
     rest = (money.router, settlement.router, contracts.router, operations.router, stream.router)
+    # As they stand: included, each would be drawn up once more for each app.
     for router in (*ours, *rest, market_page.router, *_binance(app, services)):
-        app.include_router(router)
+        app.router.routes.extend(router.routes)
     for theirs in services.routers:
         mount(app, theirs, [Depends(charged), Depends(told)])
     app.openapi = lambda: schema_of(app)  # type: ignore[method-assign]
@@ -151,6 +149,13 @@ def create_app(services: Services) -> FastAPI:
     app.add_middleware(BudgetHeaders)
     app.add_middleware(LastResort, metrics=services.metrics)
     return app
+
+
+def write_documents(app: FastAPI) -> None:
+    """Write now what ``app`` says of itself: it takes longer than any request may."""
+    app.state.openapi()
+    app.state.asyncapi()
+    assets()
 
 
 def _binance(app: FastAPI, services: Services) -> tuple[APIRouter, ...]:

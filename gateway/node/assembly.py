@@ -32,6 +32,7 @@ from merchants.service import Merchants
 from merchants.stores.keyring import Keyring
 from merchants.webhooks.egress import Egress
 from settlement.audit.reconcile import Reconciler
+from settlement.audit.standings import Standings
 from settlement.batches.acknowledgements import Acknowledger
 from settlement.batches.sealer import Sealing
 from settlement.chain.chain import Chain
@@ -166,7 +167,8 @@ def assemble(seams: Seams, parts: Parts, settings: ExchangeSettings) -> Assembly
     catalog, deployment = Catalog(), seams.deployment
     settler = _settler(seams, settings, catalog)
     watcher = _watcher(seams, settings)
-    desk = SettlementDesk(settler, watcher)
+    standings = Standings()
+    desk = SettlementDesk(settler, watcher, standings)
     rules = Withdrawals(
         deployment.ours, settings.least_withdrawals, settler.reversals, seams.exit_delay_s
     )
@@ -175,7 +177,7 @@ def assemble(seams: Seams, parts: Parts, settings: ExchangeSettings) -> Assembly
     views = None if signer is None else assemble_views(trading, desk.trade_state, signer)
     merchants = _merchants(seams, settings, trading.exchange, desk)
     credited_deposits, unbooked = CreditedDeposits(catalog), Unbooked(seams.outbox)
-    reconciler = _reconciler(seams, settler, trading, unbooked)
+    reconciler = _reconciler(seams, settler, trading, unbooked, standings)
     reconciliation = Reconciliation(reconciler, trading.exchange)
     subscriptions = subscriptions_of(
         trading,
@@ -387,7 +389,9 @@ def _watcher(seams: Seams, settings: ExchangeSettings) -> Watcher:
     return watcher
 
 
-def _reconciler(seams: Seams, settler: Settler, trading: Trading, unbooked: Unbooked) -> Reconciler:
+def _reconciler(
+    seams: Seams, settler: Settler, trading: Trading, unbooked: Unbooked, standings: Standings
+) -> Reconciler:
     return Reconciler(
         seams.chain,
         seams.outbox,
@@ -397,6 +401,7 @@ def _reconciler(seams: Seams, settler: Settler, trading: Trading, unbooked: Unbo
         seams.deployment,
         lambda: trading.sequencer.machine,
         unbooked.pips,
+        standings,
     )
 
 

@@ -39,7 +39,7 @@ from gateway.http.mounting import Together
 from gateway.http.outbox import OutboxBounds
 from gateway.http.server import HttpServer
 from gateway.node.admin import ADMIN_BUDGETS, create_admin_app
-from gateway.node.app import create_app
+from gateway.node.app import create_app, write_documents
 from gateway.node.assembly import Assembly, LogSeams, Parts, Seams, Views, assemble, begin
 from gateway.node.health import CollectorPauses, LoopLag
 from gateway.node.key_epochs import FileEpochs
@@ -350,6 +350,7 @@ class Stack:
             page=self.page,
         )
         app = create_app(services)
+        write_documents(app)
         await self._listen_to_operators(app.state.lifecycle)
         door = Doorkeeper(settings.door, services.clients, self.metrics.turned_away.inc)
         server = HttpServer(

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 from gateway.views.trade_states import BATCHES_KEPT, BatchView, TradeStates
 from settlement.audit.proofs import TradeProof
+from settlement.audit.standings import Standing, Standings
 from settlement.outbox.actions import BatchState, WithdrawalState
 from settlement.ports import GrantState, TradeState
 from settlement.protocol.deposit_address import SweepPlace
@@ -15,7 +16,8 @@ from settlement.watching.watcher import Watcher
 class SettlementDesk:
     """The settler as pages and merchants see it: an address given out is an address watched."""
 
-    def __init__(self, settler: Settler, watcher: Watcher) -> None:
+    def __init__(self, settler: Settler, watcher: Watcher, standings: Standings) -> None:
+        self._standings = standings
         self._settler = settler
         self._watcher = watcher
         self._states = TradeStates(self._older)
@@ -44,6 +46,10 @@ class SettlementDesk:
     def enqueue_sweeps(self, places: Sequence[SweepPlace]) -> None:
         """See ``SettlementPort``."""
         self._settler.enqueue_sweeps(places)
+
+    def compared(self, account: bytes) -> Standing | None:
+        """See ``SettlementPort``."""
+        return self._standings.of(account)
 
     def lying(self, address: bytes, tokens: Sequence[bytes]) -> dict[bytes, int] | None:
         """See ``SettlementPort``."""

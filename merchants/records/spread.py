@@ -1,8 +1,8 @@
 """How much less than the middle of the book did a sale bring?
 
-The middle is that of the best bid and the best offer when the order was signed: what the shop would
-have had, had crossing to the bids cost nothing. In whole pips and millionths; None where the book
-had no two sides then, or the rows are from before this was kept.
+The middle is that of the best bid and the best offer over the last minute before the order was
+signed, by time: what the shop would have had, had crossing to the bids cost nothing. In whole pips
+and millionths; None where the book had no two sides then, or in rows from before this was kept.
 """
 
 from engine.types import PPM

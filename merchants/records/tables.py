@@ -258,7 +258,8 @@ class Sweep(Table):
 
 
 class Credit(Table):
-    """One deposit the engine booked with an invoice's ref; a log entry is credited once.
+    """One deposit the engine booked with an invoice's ref; known by the command that booked it,
+    for a reorganisation may put another one of the same transaction at the same log index.
 
     ``swept_raw`` is what left the invoice's address for it, "0" for one that came straight into the
     vault. None is from before the two were told apart: it counts as swept. ``booked_ns`` is the
@@ -275,10 +276,10 @@ class Credit(Table):
 
     tx_hash: Mapped[bytes] = mapped_column(primary_key=True)
     log_index: Mapped[int] = mapped_column(primary_key=True)
+    sequence: Mapped[int] = mapped_column(primary_key=True)
     invoice_id: Mapped[str] = mapped_column(ForeignKey("invoices.id"), index=True)
     token: Mapped[bytes]
     amount_pips: Mapped[int]
-    sequence: Mapped[int]
     swept_raw: Mapped[str | None]
     state: Mapped[CreditState] = mapped_column(
         default=CreditState.BOOKED, server_default=text("'booked'")

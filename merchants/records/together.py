@@ -15,7 +15,7 @@ from sqlalchemy.orm import InstrumentedAttribute, Session, joinedload, selectinl
 from sqlalchemy.orm.attributes import set_committed_value
 
 from merchants.records.pots import Gift
-from merchants.records.tables import Conversion, Credit, Invoice, Order, Payment, Sweep
+from merchants.records.tables import Conversion, Invoice, Order, Payment, Sweep
 
 TOGETHER: Final = tuple(
     selectinload(rows) for rows in (Invoice.payments, Invoice.sweeps, Invoice.credits)
@@ -34,7 +34,7 @@ WITH_SALE: Final = joinedload(Order.conversion, innerjoin=True).joinedload(
 Place = tuple[bytes, int]
 """A transfer or a log entry: its transaction, and which there."""
 
-Placed = TypeVar("Placed", Payment, Sweep, Credit)
+Placed = TypeVar("Placed", Payment, Sweep)
 Found = TypeVar("Found")
 
 

@@ -2,12 +2,15 @@
 
 A disposal for the accountant: what was sold, of which lot (what one deposit brought), at what it
 was worth then and when the customer ordered. By FIFO the store's oldest lots go first; by specific
-identification those of the invoice that was sold, of a pot's sale those of who gave into it. Parts
-of a trade are cut so that they add up to it, to the unit. A booking that has left the chain is no
-lot: what was sold of it the account owes, and what comes next stands for it.
+identification those of the invoice that was sold, of a pot's sale those of who gave into it; or by
+choice those that the shop has named for the trade. Parts of a trade are cut so that they add up to
+it, to the unit. A booking that has left the chain is no lot: what was sold of it the account owes,
+and what comes next stands for it.
 """
 
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from datetime import UTC
 from typing import Final, NamedTuple
 
 from sqlalchemy import ColumnElement, Select, func, select
@@ -15,6 +18,7 @@ from sqlalchemy.orm import Session
 
 from engine.types import PIPS_PER_TOKEN
 from merchants.records.amounts import decimal_of_pips, exact_sum, hex_of, sum_of
+from merchants.records.lot_choices import LotChoice
 from merchants.records.options import Option
 from merchants.records.pots import Gift
 from merchants.records.spread import spread_ppm
@@ -37,6 +41,8 @@ class Lot(NamedTuple):
     booked_ns: int
     tx_hash: bytes
     log_index: int
+    chosen_ns: int = 0
+    """When it was named; 0 where it was not."""
 
 
 NOWHERE: Final = Lot(2**63, 0, b"", 0)
@@ -74,14 +80,67 @@ def disposals(session: Session, house: House, store: Store, asked: Asked) -> Pag
     for sale in _sales(session, house, store, asked, last):
         if sale.fill.trade_id == last and shown >= sale.pips:
             continue
-        queue = _queue_of(session, queues, sale, asked.by_invoice)
-        for part in queue.take(sale.pips):
+        for part in _parts(session, queues, sale, asked):
             if sale.fill.trade_id == last and part.end <= shown:
                 continue
             rows.append(_row(house, asked, sale, part))
             if len(rows) == asked.limit:
                 return Page(rows, f"{sale.fill.trade_id}.{part.end}")
     return Page(rows, "")
+
+
+def assigned(
+    session: Session, house: House, store: Store, from_ns: int, to_ns: int, limit: int
+) -> Iterator[tuple[Fill, bytes, list[tuple[Lot, int, int]]]]:
+    """Yield trades with their token, and how much of which lot they take where stores may choose,
+    with the time at which that was said."""
+    asked = Asked(from_ns, to_ns, UTC, "", limit, by_invoice=False, by_choice=True)
+    queues: dict[str, _Queue] = {}
+    # All of them first: what is written down on the way must not change what comes after.
+    found = [
+        (sale.fill, sale.market.base.address, [*_parts(session, queues, sale, asked)])
+        for sale in _sales(session, house, store, asked, 0)
+    ]
+    for fill, token, parts in found:
+        lots: dict[tuple[bytes, int], tuple[Lot, int, int]] = {}
+        for part in parts:
+            key = part.lot.tx_hash, part.lot.log_index
+            _, pips, chosen_ns = lots.get(key, (part.lot, 0, 0))
+            pips += part.end - part.start
+            lots[key] = part.lot, pips, max(chosen_ns, part.lot.chosen_ns)
+        yield fill, token, list(lots.values())
+
+
+def _parts(
+    session: Session, queues: dict[str, "_Queue"], sale: Sale, asked: Asked
+) -> Iterator[Part]:
+    """Yield what a trade takes of which lot: what it names first, and the rest by its queue."""
+    start = 0
+    if asked.by_choice:
+        for lot in _chosen(session, sale):
+            yield Part(lot, start, start + lot.pips)
+            start += lot.pips
+    if start < sale.pips:
+        queue = _queue_of(session, queues, sale, asked)
+        yield from queue.take(start, sale.pips)
+
+
+def _chosen(session: Session, sale: Sale) -> list[Lot]:
+    """Return the lots that a trade names, of those that are on the chain."""
+    query = (
+        select(LotChoice, Credit.booked_ns)
+        .join(Credit, _is_lot())
+        .where(LotChoice.trade_id == sale.fill.trade_id, Credit.state.in_(ON_CHAIN))
+        .order_by(LotChoice.position)
+    )
+    return [
+        Lot(row.pips, booked_ns, row.tx_hash, row.log_index, row.chosen_ns)
+        for row, booked_ns in session.execute(query)
+    ]
+
+
+def _is_lot() -> ColumnElement[bool]:
+    return (Credit.tx_hash == LotChoice.tx_hash) & (Credit.log_index == LotChoice.log_index)
 
 
 def _sales(session: Session, house: House, store: Store, asked: Asked, last: int) -> Iterator[Sale]:
@@ -143,9 +202,8 @@ class _Queue:
             self._left = self._lot.pips
         self._left -= sold
 
-    def take(self, pips: int) -> Iterator[Part]:
-        """Yield the parts of a trade of ``pips``."""
-        start = 0
+    def take(self, start: int, pips: int) -> Iterator[Part]:
+        """Yield the parts of a trade of ``pips`` from ``start`` on."""
         while start < pips:
             end = min(pips, start + self._left)
             self._left -= end - start
@@ -157,7 +215,7 @@ class _Queue:
             start = end
 
 
-def _queue_of(session: Session, queues: dict[str, _Queue], sale: Sale, by_invoice: bool) -> _Queue:
+def _queue_of(session: Session, queues: dict[str, _Queue], sale: Sale, asked: Asked) -> _Queue:
     """Return the lots that a sale takes from, as far as trades before it have left them."""
     token, conversion = sale.market.base.address, sale.conversion
     booked = select(Credit).where(
@@ -168,7 +226,7 @@ def _queue_of(session: Session, queues: dict[str, _Queue], sale: Sale, by_invoic
     before = Fill.trade_id < sale.fill.trade_id
     mine = (Conversion.store_id == conversion.store_id, Conversion.market == conversion.market)
     earlier: tuple[ColumnElement[bool], ...]
-    if not by_invoice:
+    if not asked.by_invoice:
         key = sale.market.symbol
         lots, earlier = _credits(session, booked), (before, *mine)
     elif conversion.from_pot:
@@ -191,8 +249,42 @@ def _queue_of(session: Session, queues: dict[str, _Queue], sale: Sale, by_invoic
             sum_of(halves) * (lot_pips or sale.market.lot_pips)
             for lot_pips, *halves in session.execute(sums)
         )
+        if asked.by_choice:
+            named, earlier_pips = _named(session, sale, token)
+            lots, sold = _left(lots, named), sold - earlier_pips
         queues[key] = _Queue(lots, sold)
     return queues[key]
+
+
+def _named(session: Session, sale: Sale, token: bytes) -> tuple[dict[tuple[bytes, int], int], int]:
+    """Return how much of each lot trades of the store name, and how much those of it name that are
+    of this market and before ``sale``."""
+    query = (
+        select(LotChoice, Conversion.market)
+        .join(Fill, Fill.trade_id == LotChoice.trade_id)
+        .join(Conversion, Conversion.id == Fill.conversion_id)
+        .join(Credit, _is_lot())
+        .where(
+            LotChoice.store_id == sale.fill.store_id,
+            LotChoice.token == token,
+            Credit.state.in_(ON_CHAIN),
+        )
+    )
+    named: Counter[tuple[bytes, int]] = Counter()
+    earlier = 0
+    for row, market in session.execute(query.execution_options(yield_per=AT_ONCE)):
+        named[row.tx_hash, row.log_index] += row.pips
+        if row.trade_id < sale.fill.trade_id and market == sale.conversion.market:
+            earlier += row.pips
+    return named, earlier
+
+
+def _left(lots: Iterator[Lot], named: Mapping[tuple[bytes, int], int]) -> Iterator[Lot]:
+    """Yield lots without what is named of them."""
+    for lot in lots:
+        left = lot.pips - named.get((lot.tx_hash, lot.log_index), 0)
+        if left > 0:
+            yield lot._replace(pips=left)
 
 
 def _credits(session: Session, query: Select[Credit]) -> Iterator[Lot]:
@@ -255,4 +347,5 @@ def _row(house: House, asked: Asked, sale: Sale, part: Part) -> DisposalRow:
         tx_hash="" if fill.tx_hash is None else hex_of(fill.tx_hash),
         at_middle="" if middle is None else decimal_of_pips(share(middle)),
         spread_ppm="" if spread is None else str(spread),
+        lot_chosen_utc=moment(lot.chosen_ns),
     )

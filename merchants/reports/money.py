@@ -6,6 +6,7 @@ from typing import Final
 from sqlalchemy import BigInteger, case, cast, select
 from sqlalchemy.orm import Session
 
+from engine.types import MONEY_MAX
 from merchants.records.amounts import decimal_of_pips, exact_sum, hex_of, sum_of
 from merchants.records.movements import Movement, MovementKind
 from merchants.records.states import ON_CHAIN
@@ -15,6 +16,7 @@ from merchants.reports.page import Asked, House, Page
 from merchants.reports.rows import PayoutRow, ReconciliationRow
 from merchants.reports.settled import SOLD, sums_in
 from merchants.reports.written import moment, signed_decimal
+from settlement.audit.standings import Standing
 
 STATES: Final = {
     "sealed": "countersigned",
@@ -85,9 +87,12 @@ class _Sums:
 
 def reconciliation(session: Session, house: House, store: Store, asked: Asked) -> Page:
     """Return one row for each token that the wallet's account has or had, in one page."""
-    sums = _Sums()
-    _add_movements(session, store, sums)
-    _add_sales(session, house, store, sums)
+    sums = _summed(session, house, store, MONEY_MAX, MONEY_MAX)
+    _hold_against_counts(session, house, store, sums)
+    compared = asked.compared
+    then = None
+    if compared is not None:
+        then = _summed(session, house, store, compared.sequence, compared.trade_id)
     tokens = {*sums.paid_in, *sums.deposited, *sums.withdrawn, *sums.sold, store.settle}
     ledger = dict(asked.ledger)
     tokens |= {token for token, pips in ledger.items() if pips}
@@ -108,12 +113,51 @@ def reconciliation(session: Session, house: House, store: Store, asked: Asked) -
                 besides=signed_decimal(owed - expected),
                 difference=signed_decimal(sums.difference[token]),
                 reversed=decimal_of_pips(sums.reversed[token]),
+                **_at_block(compared, then, token),
             )
         )
     return Page(rows, "")
 
 
-def _add_movements(session: Session, store: Store, sums: _Sums) -> None:
+NOT_COMPARED: Final = dict.fromkeys(
+    (
+        *("block", "block_hash", "block_time_utc", "at_sequence"),
+        *("books_at_block", "ledger_at_block", "chain_at_block", "on_the_way"),
+        *("besides_at_block", "chain_difference"),
+    ),
+    "",
+)
+
+
+def _at_block(compared: Standing | None, then: _Sums | None, token: bytes) -> dict[str, str]:
+    """Return the columns that stand at the block where vault and ledger were compared."""
+    held = None if compared is None else compared.held.get(token)
+    if compared is None or then is None or held is None:
+        return NOT_COMPARED
+    books = then.expected(token) - held.on_the_way
+    return {
+        "block": str(compared.block),
+        "block_hash": hex_of(compared.block_hash),
+        "block_time_utc": moment(compared.block_s * 10**9),
+        "at_sequence": str(compared.sequence),
+        "books_at_block": signed_decimal(books),
+        "ledger_at_block": signed_decimal(held.ledger),
+        "chain_at_block": signed_decimal(held.chain),
+        "on_the_way": signed_decimal(held.on_the_way),
+        "besides_at_block": signed_decimal(held.ledger - books),
+        "chain_difference": signed_decimal(held.chain - held.ledger),
+    }
+
+
+def _summed(session: Session, house: House, store: Store, sequence: int, trade_id: int) -> _Sums:
+    """Count what moved up to command ``sequence`` and trade ``trade_id``."""
+    sums = _Sums()
+    _add_movements(session, store, sums, sequence)
+    _add_sales(session, house, store, sums, trade_id)
+    return sums
+
+
+def _add_movements(session: Session, store: Store, sums: _Sums, sequence: int) -> None:
     """Count what invoices brought and what came and went besides."""
     stores = select(Store.id).where(Store.wallet == store.wallet)
     paid = (
@@ -124,7 +168,11 @@ def _add_movements(session: Session, store: Store, sums: _Sums) -> None:
             *exact_sum(case((Credit.state.in_(ON_CHAIN), 0), else_=Credit.amount_pips)),
         )
         .join(Invoice, Invoice.id == Credit.invoice_id)
-        .where(Credit.store_id.in_(stores), Invoice.wallet == store.wallet)
+        .where(
+            Credit.store_id.in_(stores),
+            Invoice.wallet == store.wallet,
+            Credit.sequence <= sequence,
+        )
         .group_by(Credit.token)
     )
     for token, *halves in session.execute(paid):
@@ -137,7 +185,7 @@ def _add_movements(session: Session, store: Store, sums: _Sums) -> None:
             *exact_sum(Movement.pips),
             *exact_sum(Movement.returned_pips),
         )
-        .where(Movement.wallet == store.wallet)
+        .where(Movement.wallet == store.wallet, Movement.sequence <= sequence)
         .group_by(Movement.token, Movement.kind)
     )
     for token, kind, *halves in session.execute(moved):
@@ -145,15 +193,19 @@ def _add_movements(session: Session, store: Store, sums: _Sums) -> None:
         into[token] += sum_of(halves[:2]) - sum_of(halves[2:])
 
 
-def _add_sales(session: Session, house: House, store: Store, sums: _Sums) -> None:
-    """Count what trades turned over, and hold it against what conversions and invoices count."""
+def _add_sales(session: Session, house: House, store: Store, sums: _Sums, trade_id: int) -> None:
+    """Count what trades turned over."""
     stores = select(Store.id).where(Store.wallet == store.wallet)
     catalog = house.exchange.catalog
     traded = (
         select(Conversion.market, *SOLD)
         .join(Conversion, Conversion.id == Fill.conversion_id)
         .join(Invoice, Invoice.id == Conversion.invoice_id)
-        .where(Fill.store_id.in_(stores), Invoice.wallet == store.wallet)
+        .where(
+            Fill.store_id.in_(stores),
+            Invoice.wallet == store.wallet,
+            Fill.trade_id <= trade_id,
+        )
         .group_by(Conversion.market)
     )
     for symbol, *halves in session.execute(traded):
@@ -165,6 +217,12 @@ def _add_sales(session: Session, house: House, store: Store, sums: _Sums) -> Non
         sums.fees[quote] += fee
         sums.difference[base] += sold
         sums.difference[quote] += proceeds - fee
+
+
+def _hold_against_counts(session: Session, house: House, store: Store, sums: _Sums) -> None:
+    """Take what conversions and invoices count off what their trades turned over: 0 is left."""
+    stores = select(Store.id).where(Store.wallet == store.wallet)
+    catalog = house.exchange.catalog
     counted = (
         select(
             Conversion.market,

@@ -1,4 +1,4 @@
-"""Which deposits and withdrawals of shops' wallets are written down?"""
+"""Which deposits and withdrawals of shops' wallets and refund accounts are written down?"""
 
 from sqlalchemy import Engine, select
 from sqlalchemy.orm import Session
@@ -8,6 +8,7 @@ from engine.events import EventKind
 from engine.log_entries import LogEntry
 from merchants.records.database import reading
 from merchants.records.movements import Movement, MovementKind
+from merchants.records.refunds import RefundKey
 from merchants.records.tables import Store
 from settlement.orders.catalog import Catalog
 from settlement.protocol.evidence import (
@@ -24,10 +25,11 @@ class Movements:
     def __init__(self, database: Engine, catalog: Catalog) -> None:
         self._catalog = catalog
         with reading(database) as session:
-            self._wallets = set(session.scalars(select(Store.wallet)))
+            wallets = session.scalars(select(Store.wallet))
+            self._wallets = {*wallets, *session.scalars(select(RefundKey.key_address))}
 
     def follow(self, wallet: bytes) -> None:
-        """Write down what moves for ``wallet`` too: it has a store now."""
+        """Write down what moves for ``wallet`` too: it has a store now, or is a refund account."""
         self._wallets.add(wallet)
 
     def concerns(self, entry: LogEntry) -> bool:

@@ -1,30 +1,45 @@
-"""Do the columns of a shop's settlement report come to what the chain has changed, to the unit?
+"""Do the columns of a shop's reports come to what the chain has changed, to the unit?
 
-The report is made of rows that were written as trades were told of. The chain knows nothing of
-them: it has batches, whose calldata anybody may read. What a shop's session keys sold there is
-summed by batch and market, and so are the rows; both have to be the same, and then each token's
-sums are.
+The reports are made of rows that were written as the log was read. The chain knows nothing of them:
+it has batches, whose calldata anybody may read, and logs of what came and went. What a shop's
+session keys sold is held against its settlement report by batch and market; deposits, payouts,
+refunds and what its refund accounts bought, one by one. With what the wallet did by itself beside
+them, the columns have to be what the vault has of the shop's accounts.
 """
 
 from collections import Counter
-from collections.abc import Callable, Collection
-from typing import NamedTuple
+from collections.abc import Callable, Collection, Iterator
+from typing import Final, NamedTuple
 
 from sqlalchemy import Engine, func, select
 from sqlalchemy.orm import Session
 
-from merchants.records.amounts import exact_sum, sum_of
+from engine.types import Outcome
+from merchants.records.amounts import exact_sum, hex_of, sum_of
 from merchants.records.database import reading
 from merchants.records.grants import Grant
-from merchants.records.tables import Conversion, Fill, Order, Store
-from settlement.audit.sales import SellerKey, SoldInBatch, SoldOnChain
+from merchants.records.movements import Movement, MovementKind
+from merchants.records.refunds import Refund, RefundKey, RefundOrder, RefundWithdrawal
+from merchants.records.states import ON_CHAIN
+from merchants.records.tables import Conversion, Credit, Fill, Invoice, Order, Store
+from settlement.audit.accounts import Moved, MovedOnChain, SellerKey, SoldInBatch
 from settlement.protocol.evidence import SignedOrder, decode
 
-ReadChain = Callable[[Collection[SellerKey]], SoldOnChain]
-"""Says what some keys sold; see ``settlement.audit.sales.sold_on_chain``."""
+ReadChain = Callable[[Collection[bytes], Collection[SellerKey]], MovedOnChain]
+"""Says what some accounts did, and some of their keys sold; see
+``settlement.audit.accounts.moved_on_chain``."""
 
 Place = tuple[int, bytes, bytes]
 """(batch, base, quote)."""
+
+ADDRESS_SIZE: Final = 20
+
+COLUMNS: Final = (
+    *("paid_in", "deposited", "sold", "proceeds", "fee", "refunds", "payouts", "bought"),
+    *("by_itself", "exits", "before"),
+)
+"""What a token's change is made of. The last three are the chain's alone: what the wallets traded
+by other keys, took out without the operator, and moved before anything that a row has of them."""
 
 
 class Apart(NamedTuple):
@@ -36,52 +51,213 @@ class Apart(NamedTuple):
 
 
 class Compared(NamedTuple):
-    """``deltas`` are what the chain has changed by token at ``block``, ``reported`` what the
-    report's columns sum to; they are the same where nothing is ``apart``."""
+    """``deltas`` are what the chain has changed by token at ``block``, ``reported`` what
+    ``columns`` sum to by token; they are the same where nothing is ``apart`` or a fault."""
 
     block: int
     batches: int
     deltas: dict[bytes, int]
     reported: dict[bytes, int]
+    columns: dict[bytes, dict[str, int]]
     apart: list[Apart]
+    faults: list[str]
+
+    @property
+    def is_same(self) -> bool:
+        """Return whether report and chain agree in everything."""
+        return not (self.apart or self.faults) and self.deltas == self.reported
+
+
+class _Books(NamedTuple):
+    """What the rows have of the shop's accounts; one tuple for each movement."""
+
+    accounts: set[bytes]
+    credits: Counter[tuple[bytes, bytes, int, bytes]]
+    """(account, token, pips, transaction), as are ``deposits``."""
+    deposits: Counter[tuple[bytes, bytes, int, bytes]]
+    refunds: Counter[tuple[bytes, bytes, int, bytes]]
+    """(account, token, pips, receiver), as are ``payouts``."""
+    payouts: Counter[tuple[bytes, bytes, int, bytes]]
+    orders: dict[bytes, Counter[bytes]]
+    """What each order of a refund account turned over, by its digest."""
+    sales: dict[Place, tuple[int, int, int]]
 
 
 def against_chain(database: Engine, store_id: str, read_chain: ReadChain) -> Compared | None:
-    """Hold all that is final in a store's settlement report against the chain; None if there is no
-    such store.
+    """Hold all that is final in a store's reports against the chain; None if there is no such
+    store.
 
-    A batch that is final here and not yet in the chain's answer, or the other way, is apart: ask
-    when nothing is on its way, or again.
+    What is final here and not yet in the chain's answer, or the other way, is apart: ask when
+    nothing is on its way, or again.
     """
     with reading(database) as session:
-        if session.get(Store, store_id) is None:
+        store = session.get(Store, store_id)
+        if store is None:
             return None
         sellers = session.execute(
             select(Grant.wallet, Grant.key_address).where(Grant.store_id == store_id).distinct()
         )
         keys = {(wallet, key) for wallet, key in sellers}
-        report = _report(session, store_id)
-    found = read_chain(keys)
-    chain = {(one.batch, one.base, one.quote): _figures(one) for one in found.batches}
+        books = _books(session, store, {store.wallet, *(wallet for wallet, _ in keys)})
+    found = read_chain(books.accounts, keys)
+    chain = {(one.batch, one.base, one.quote): _figures(one) for one in found.sold}
     nothing = (0, 0, 0)
     apart = [
-        Apart(place, report.get(place, nothing), chain.get(place, nothing))
-        for place in sorted({*report, *chain})
-        if report.get(place, nothing) != chain.get(place, nothing)
+        Apart(place, books.sales.get(place, nothing), chain.get(place, nothing))
+        for place in sorted({*books.sales, *chain})
+        if books.sales.get(place, nothing) != chain.get(place, nothing)
     ]
-    return Compared(found.block, len(chain), _deltas(chain), _deltas(report), apart)
+    columns: dict[bytes, dict[str, int]] = {}
+    faults = [
+        *_hold_deposits(books, found, columns),
+        *_hold_payments(books, found, columns),
+        *_hold_orders(books, found, columns),
+    ]
+    for (_, base, quote), (sold, proceeds, fee) in books.sales.items():
+        _add(columns, base, "sold", -sold)
+        _add(columns, quote, "proceeds", proceeds)
+        _add(columns, quote, "fee", -fee)
+    for one in found.exits:
+        _add(columns, one.token, "exits", -one.pips)
+    deltas = {token: pips for token, pips in found.has.items() if pips or token in columns}
+    reported = {token: sum(columns.get(token, {}).values()) for token in {*deltas, *columns}}
+    batches = len({one.batch for one in found.sold})
+    return Compared(found.block, batches, deltas, reported, columns, apart, faults)
+
+
+def _add(columns: dict[bytes, dict[str, int]], token: bytes, column: str, pips: int) -> None:
+    columns.setdefault(token, dict.fromkeys(COLUMNS, 0))[column] += pips
 
 
 def _figures(one: SoldInBatch) -> tuple[int, int, int]:
     return one.sold_pips, one.proceeds_pips, one.fee_pips
 
 
-def _deltas(figures: dict[Place, tuple[int, int, int]]) -> dict[bytes, int]:
-    deltas: Counter[bytes] = Counter()
-    for (_, base, quote), (sold, proceeds, fee) in figures.items():
-        deltas[base] -= sold
-        deltas[quote] += proceeds - fee
-    return dict(deltas)
+def _hold_deposits(
+    books: _Books, found: MovedOnChain, columns: dict[bytes, dict[str, int]]
+) -> Iterator[str]:
+    """Count each deposit once, as what the rows say it is; yield those that have no other half."""
+    rows = books.credits + books.deposits
+    for (_, token, pips, _), count in books.credits.items():
+        _add(columns, token, "paid_in", pips * count)
+    for (_, token, pips, _), count in books.deposits.items():
+        _add(columns, token, "deposited", pips * count)
+    others: list[Moved] = []
+    first: dict[bytes, int] = {}
+    for one in found.deposits:
+        key = one.account, one.token, one.pips, one.tx_hash
+        if rows[key]:
+            rows[key] -= 1
+            first.setdefault(one.account, one.block)
+        else:
+            others.append(one)
+    for one in others:
+        # What has an invoice's reference came when there was a store.
+        if one.block <= first.get(one.account, one.block) and not any(one.other):
+            _add(columns, one.token, "before", one.pips)
+        else:
+            yield f"a deposit is in no row: {_said(one)}"
+    for (account, token, pips, tx_hash), count in rows.items():
+        if count:
+            moved = Moved(account, token, pips, tx_hash, b"", 0)
+            yield f"a deposit is not on chain: {_said(moved)}"
+
+
+def _hold_payments(
+    books: _Books, found: MovedOnChain, columns: dict[bytes, dict[str, int]]
+) -> Iterator[str]:
+    """As ``_hold_deposits``, of what was paid out."""
+    rows = books.refunds + books.payouts
+    for (_, token, pips, _), count in books.refunds.items():
+        _add(columns, token, "refunds", -pips * count)
+    for (_, token, pips, _), count in books.payouts.items():
+        _add(columns, token, "payouts", -pips * count)
+    others: list[Moved] = []
+    first: dict[bytes, int] = {}
+    for one in found.payments:
+        # Of one that was paid after it had been given back the log does not say to whom.
+        keys = ((one.account, one.token, one.pips, to) for to in (one.other, b""))
+        key = next((key for key in keys if rows[key]), None)
+        if key is None:
+            others.append(one)
+        else:
+            rows[key] -= 1
+            first.setdefault(one.account, one.block)
+    for one in others:
+        if one.block <= first.get(one.account, one.block):
+            _add(columns, one.token, "before", -one.pips)
+        else:
+            yield f"a payment is in no row: {_said(one)}"
+    for (account, token, pips, to), count in rows.items():
+        if count:
+            moved = Moved(account, token, pips, b"", to, 0)
+            yield f"a payment is not on chain: {_said(moved)}"
+
+
+def _hold_orders(
+    books: _Books, found: MovedOnChain, columns: dict[bytes, dict[str, int]]
+) -> Iterator[str]:
+    """Count what the refund accounts bought by the rows, and what else was traded by the chain."""
+    for digest in sorted({*books.orders, *found.orders}):
+        row, chain = books.orders.get(digest), found.orders.get(digest, Counter())
+        for token, pips in (chain if row is None else row).items():
+            _add(columns, token, "by_itself" if row is None else "bought", pips)
+        if row is not None and row != chain:
+            yield f"order {hex_of(digest)} turned over other amounts on chain"
+
+
+def _said(one: Moved) -> str:
+    to = f" to {hex_of(one.other)}" if len(one.other) == ADDRESS_SIZE else ""
+    where = f" in transaction {hex_of(one.tx_hash)}" if one.tx_hash else ""
+    return f"{one.pips} pips of {hex_of(one.token)} of {hex_of(one.account)}{to}{where}"
+
+
+def _books(session: Session, store: Store, wallets: Collection[bytes]) -> _Books:
+    """Return what the rows have of ``wallets`` and of the store's refund accounts."""
+    keys = select(RefundKey.key_address).where(RefundKey.store_id == store.id)
+    accounts = {*wallets, *session.scalars(keys)}
+    credits_ = (
+        select(Invoice.wallet, Credit.token, Credit.amount_pips, Credit.tx_hash)
+        .join(Invoice, Invoice.id == Credit.invoice_id)
+        .where(Invoice.wallet.in_(accounts), Credit.state.in_(ON_CHAIN))
+    )
+    moved = select(Movement).where(Movement.wallet.in_(accounts))
+    paying = {
+        *session.scalars(select(Refund.sequence).where(Refund.sequence != 0)),
+        *session.scalars(
+            select(RefundWithdrawal.sequence).where(RefundWithdrawal.refund_id.is_not(None))
+        ),
+    }
+    deposits, refunds, payouts = (Counter[tuple[bytes, bytes, int, bytes]]() for _ in range(3))
+    for row in session.scalars(moved):
+        pips = row.pips - row.returned_pips
+        if row.kind is MovementKind.DEPOSIT:
+            if row.tx_hash:  # Else it was taken out before, and never left the vault.
+                deposits[row.wallet, row.token, pips, row.tx_hash] += 1
+        elif pips:
+            into = refunds if row.sequence in paying else payouts
+            into[row.wallet, row.token, pips, row.receiver] += 1
+    return _Books(
+        accounts,
+        Counter((row[0], row[1], row[2], row[3]) for row in session.execute(credits_)),
+        *(deposits, refunds, payouts),
+        _bought(session, accounts),
+        _report(session, store.id),
+    )
+
+
+def _bought(session: Session, accounts: Collection[bytes]) -> dict[bytes, Counter[bytes]]:
+    """Return what orders of refund accounts turned over, of those that traded."""
+    rows = select(RefundOrder).where(
+        RefundOrder.account.in_(accounts),
+        RefundOrder.outcome == Outcome.ACCEPTED,
+        RefundOrder.bought_pips > 0,
+    )
+    found: dict[bytes, Counter[bytes]] = {}
+    for row in session.scalars(rows):
+        order = _order(row.body)
+        found[row.digest] = Counter({order.base: row.bought_pips, order.quote: -row.paid_pips})
+    return found
 
 
 def _report(session: Session, store_id: str) -> dict[Place, tuple[int, int, int]]:
@@ -115,6 +291,11 @@ def _pair(session: Session, conversion_id: str) -> tuple[bytes, bytes]:
     body = session.scalars(
         select(Order.body).where(Order.conversion_id == conversion_id).limit(1)
     ).one()
+    order = _order(body)
+    return order.base, order.quote
+
+
+def _order(body: bytes) -> SignedOrder:
     order = decode(body)
     assert isinstance(order, SignedOrder), "only orders are stored there"
-    return order.base, order.quote
+    return order

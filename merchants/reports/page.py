@@ -8,6 +8,7 @@ from typing import NamedTuple
 import msgspec
 
 from merchants.records.amounts import hex_of
+from settlement.audit.standings import Standing
 from settlement.ports import ExchangePort, SettlementPort
 
 
@@ -42,6 +43,10 @@ class Asked(NamedTuple):
     by_invoice: bool
     ledger: Mapping[bytes, int] = MappingProxyType({})
     """What the exchange owes the store's wallet, by token: read where the book moves."""
+    by_choice: bool = False
+    """Whether each disposal takes the lots that it names, and FIFO over the rest."""
+    compared: Standing | None = None
+    """How its account stood at a block, where the rows can say what they were then."""
 
     def numbers(self, count: int) -> tuple[int, ...]:
         """Return the numbers in the cursor; zeros where there is none."""

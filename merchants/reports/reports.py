@@ -76,6 +76,7 @@ class Reports:
     ) -> None:
         self._database = database
         self._house = House(exchange, settlement)
+        self._undone_at = 0
 
     def page(self, kind: ReportKind, store_id: str, asked: Asked) -> Page:
         """Return one page. Raises ``BadCursor`` for one that no page has named."""
@@ -83,11 +84,23 @@ class Reports:
             store = session.get_one(Store, store_id)
             return KINDS[kind].find(session, self._house, store, asked)
 
+    def undone(self, sequence: int) -> None:
+        """Command ``sequence`` took something back: what rows were before it they say no more."""
+        self._undone_at = sequence
+
     def ledger(self, wallet: bytes) -> dict[bytes, int]:
         """Return what ``wallet`` has of each token; on the event loop, where it cannot change."""
         exchange = self._house.exchange
         tokens = [token.address for token in exchange.catalog.tokens]
         return {token: sum(exchange.balance(wallet, token)) for token in tokens}
+
+    def accounted(self, asked: Asked, wallet: bytes) -> Asked:
+        """Return a question with what ``wallet`` has of each token, and had at a block; on the
+        event loop, where neither can change."""
+        compared = self._house.settlement.compared(wallet)
+        if compared is not None and compared.sequence < self._undone_at:
+            compared = None
+        return asked._replace(ledger=self.ledger(wallet), compared=compared)
 
 
 def asked(
@@ -98,7 +111,9 @@ def asked(
     cursor: str = "",
     limit: int = ROWS_MAX,
     by_invoice: bool = False,
+    by_choice: bool = False,
     ledger: Mapping[bytes, int] = MappingProxyType({}),
 ) -> Asked:
     """Return a question with what is usual left out."""
-    return Asked(from_ns, to_ns, zone, cursor, min(limit, ROWS_MAX), by_invoice, ledger)
+    rows = min(limit, ROWS_MAX)
+    return Asked(from_ns, to_ns, zone, cursor, rows, by_invoice, ledger, by_choice)

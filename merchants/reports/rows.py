@@ -36,6 +36,7 @@ class DisposalRow(msgspec.Struct, frozen=True):
     empty where no deposit of this exchange is known for it.
     ``at_middle`` is what the book's middle would have brought when it was sold, ``spread_ppm`` by
     how many millionths ``proceeds`` are less; empty where the book had no two sides.
+    ``lot_chosen_utc`` is when the shop named this lot; empty where it has not.
     """
 
     time_utc: str
@@ -59,6 +60,7 @@ class DisposalRow(msgspec.Struct, frozen=True):
     tx_hash: str
     at_middle: str
     spread_ppm: str
+    lot_chosen_utc: str
 
 
 class FeeRow(msgspec.Struct, frozen=True):
@@ -134,6 +136,14 @@ class ReconciliationRow(msgspec.Struct, frozen=True):
     or had before. ``difference`` has to be 0: between what trades brought one by one and what is
     counted with conversions and invoices. ``reversed`` of ``paid_in`` has left the chain by a
     reorganisation: the ledger has it, and the vault has not.
+
+    All that stands now. What follows stands at one final ``block``, and behind command
+    ``at_sequence`` of the log: ``books_at_block``, ``ledger_at_block`` and ``chain_at_block`` are
+    what the shop's rows, the ledger and the vault have there, with what is ``on_the_way`` to the
+    chain taken back from the first two. ``chain_difference`` has to be 0: the vault less the
+    ledger. ``besides_at_block`` is as ``besides``: the ledger less the books. Empty where the
+    account was not compared since the server's start, or something was undone since: then it is
+    at the next final block, so ask again.
     """
 
     token: str
@@ -148,3 +158,13 @@ class ReconciliationRow(msgspec.Struct, frozen=True):
     besides: str
     difference: str
     reversed: str
+    block: str
+    block_hash: str
+    block_time_utc: str
+    at_sequence: str
+    books_at_block: str
+    ledger_at_block: str
+    chain_at_block: str
+    on_the_way: str
+    besides_at_block: str
+    chain_difference: str

@@ -106,6 +106,9 @@ class Arrivals:
                 is_booked=False,
             )
             invoice.sweeps.append(sweep)
+        elif sweep.raw != str(transfer.raw_amount):
+            # Included again it moves something else: what was booked of it before is as it was.
+            sweep.raw, sweep.is_booked = str(transfer.raw_amount), False
         sweep.block_number = transfer.block_number
         behind = [
             credit
@@ -143,11 +146,10 @@ class Arrivals:
             payment.state = moved(PAYMENT_EDGES, payment.state, PaymentState.ORPHANED)
             payment.confirmations = 0
 
-    def credit(self, session: Session, invoice: Invoice, deposit: Deposit) -> Credit | None:
-        """Take what the engine booked; return it if this log entry is new."""
+    def credit(self, invoice: Invoice, deposit: Deposit) -> Credit | None:
+        """Take what the engine booked; return it if this command is new."""
         evidence = deposit.evidence
-        place = (evidence.tx_hash, evidence.log_index)
-        if _at(invoice.credits, place) or row_at(session, Credit, place) is not None:
+        if any(credit.sequence == deposit.sequence for credit in invoice.credits):
             return None
         before = [
             sweep
@@ -191,10 +193,10 @@ class Arrivals:
         """Bring the invoice's sums and its payments' states up to date; return what lies at its
         address in blocks, in pips by token."""
         booked = [credit for credit in invoice.credits if credit.state in ON_CHAIN]
-        undone = {(c.tx_hash, c.token) for c in invoice.credits if c.state not in ON_CHAIN}
+        brought = {(credit.tx_hash, credit.token) for credit in booked}
         emptied: dict[bytes, int] = {}
         for sweep in invoice.sweeps:
-            if sweep.is_booked and (sweep.tx_hash, sweep.token) not in undone:
+            if sweep.is_booked and (sweep.tx_hash, sweep.token) in brought:
                 emptied[sweep.token] = max(sweep.block_number, emptied.get(sweep.token, 0))
         came: dict[bytes, list[Payment]] = {option.token: [] for option in invoice.options}
         came |= {credit.token: [] for credit in invoice.credits}

@@ -299,7 +299,7 @@ class Conversions:
                 lots=lots,
                 limit_ticks=ticks,
                 body=encode(order),
-                at_middle_pips=self._prices.at_middle_pips(market, lots),
+                at_middle_pips=self._prices.at_middle_pips(market, lots, self._exchange.now_ns()),
             )
         )
         self._wallets_waiting.add(wallet)

@@ -265,7 +265,7 @@ class Invoices:
 
     def credit(self, session: Session, invoice: Invoice, deposit: Deposit, now_ns: int) -> None:
         """Count what the engine booked for ``invoice``; each log entry once."""
-        credit = self._arrivals.credit(session, invoice, deposit)
+        credit = self._arrivals.credit(invoice, deposit)
         if credit is None:
             return
         invoice.sweep_tries = 0

@@ -118,6 +118,11 @@ class Tape:
 
     def middle_ticks(self, since_ns: int, now_ns: int) -> int | None:
         """Return the middle of the book by time, rounded down; None if there was none at all."""
+        doubled = self.middle_doubled(since_ns, now_ns)
+        return None if doubled is None else doubled >> 1
+
+    def middle_doubled(self, since_ns: int, now_ns: int) -> int | None:
+        """As ``middle_ticks``, in half ticks: nothing is rounded."""
         weights: dict[int, int] = {}
         end = now_ns // STEP_NS + 1
         for step in reversed(self._steps):
@@ -131,8 +136,7 @@ class Tape:
             end = min(end, step.step)
             if end <= since_ns // STEP_NS:
                 break
-        doubled = _median(weights)
-        return None if doubled is None else doubled >> 1
+        return _median(weights)
 
 
 def _median(weights: dict[int, int]) -> int | None:

@@ -38,6 +38,10 @@ RENEWED: Final = (int(EventKind.TERMS_SET), int(EventKind.MARKET_DELISTED))
 AUCTION: Final = int(Outcome.AUCTION)
 KINDS: Final = frozenset({TRADE, RESTED, CANCELLED, AMENDED, REFILLED, TRADE_BUSTED, *RENEWED})
 
+MIDDLE_NS: Final = 60 * 10**9
+"""Over so long the middle is taken that a sale is compared with: who wants to make it has to stand
+there for half of that."""
+
 
 class PriceTerms(NamedTuple):
     """What the operator decides about prices.
@@ -189,14 +193,15 @@ class Prices:
             return NoPrice.UNTRADED
         return pricing.quote_base(market, bids.levels(ceiling), base_pips) or NoPrice.SHALLOW
 
-    def at_middle_pips(self, market: Market, lots: int) -> int | None:
-        """Return what ``lots`` would bring in the middle of the book as it stands, whoever's it is;
-        None where it has no two sides, or that is more than there may be."""
-        book, _ = self._of(market.number)
-        bid, ask = book.best(Side.BUY), book.best(Side.SELL)
-        if bid is None or ask is None:
+    def at_middle_pips(self, market: Market, lots: int, now_ns: int) -> int | None:
+        """Return what ``lots`` would bring in the middle of the book by time, of the last
+        ``MIDDLE_NS``, whoever's it is; None where it has no two sides now, or that is more than
+        there may be."""
+        book, tape = self._of(market.number)
+        doubled = tape.middle_doubled(now_ns - MIDDLE_NS, now_ns)
+        if book.best(Side.BUY) is None or book.best(Side.SELL) is None or doubled is None:
             return None
-        pips = market.quote_pips(lots, bid + ask) // 2
+        pips = market.quote_pips(lots, doubled) // 2
         return pips if pips <= MONEY_MAX else None
 
     def reach_pips(self, market: Market, now_ns: int, enough_pips: int) -> int:

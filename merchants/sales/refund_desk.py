@@ -27,7 +27,9 @@ class RefundDesk:
         keyring: Keyring,
         clock: Callable[[], int],
         entropy: Callable[[int], bytes],
+        follow: Callable[[bytes], None],
     ) -> None:
+        """``follow`` is told of each account that is made."""
         self.refunds = Refunds(
             database=database,
             exchange=exchange,
@@ -52,6 +54,7 @@ class RefundDesk:
             payouts=self.payouts,
             clock=clock,
             entropy=entropy,
+            follow=follow,
         )
 
     def take(self, session: Session, entry: LogEntry) -> None:

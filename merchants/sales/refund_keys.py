@@ -73,6 +73,7 @@ class RefundKeys:
         payouts: RefundPayouts,
         clock: Callable[[], int],
         entropy: Callable[[int], bytes],
+        follow: Callable[[bytes], None],
     ) -> None:
         self._database = database
         self._exchange = exchange
@@ -82,6 +83,7 @@ class RefundKeys:
         self._payouts = payouts
         self._clock = clock
         self._entropy = entropy
+        self._follow = follow
         with reading(database) as session:
             keys = session.scalars(select(RefundKey)).all()
         self._topped_up = {key.top_up_address: (key.key_address, key.ref) for key in keys}
@@ -123,6 +125,7 @@ class RefundKeys:
                 .values(next_ns=now_ns)
             )
         self._topped_up[top_up_address] = (address, ref)
+        self._follow(address)
         return self._funds(key)
 
     def end(self, store_id: str) -> KeyFunds | Rejection:

@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterable
 from typing import Final, NamedTuple, Protocol
 
 from engine.log_entries import Committed
+from settlement.audit.standings import Held, Standing, Standings
 from settlement.batches.encode import FIRST_BATCH, MatchedTrade, signed_fee_pips
 from settlement.batches.trade_queue import TradeQueue
 from settlement.chain.chain import CallRevertedError, Chain, ChainUnavailableError
@@ -67,6 +68,8 @@ class Cut(NamedTuple):
     """What accounts owe, by token symbol, where it is anything."""
     unbooked: Counter[Holding]
     """What came in on chain, less what left, and is not in the ledger."""
+    sequence: int
+    """The command behind which this is."""
 
 
 class Difference(NamedTuple):
@@ -99,6 +102,7 @@ class Reconciler:
         deployment: Deployment,
         ledger: Callable[[], Ledger],
         unbooked: Callable[[], Counter[Holding]],
+        standings: Standings,
     ) -> None:
         self._chain = chain
         self._outbox = outbox
@@ -108,6 +112,7 @@ class Reconciler:
         self._deployment = deployment
         self._ledger = ledger
         self._unbooked = unbooked
+        self._standings = standings
         self._touched: dict[int, None] = {}
         self._next = 0
         self._swept: Counter[bytes] = Counter()
@@ -157,6 +162,7 @@ class Reconciler:
             queued,
             {t.symbol: ledger.owed(t.number) for t in tokens if ledger.owed(t.number)},
             self._unbooked(),
+            self._queue.last_sequence,
         )
 
     def compare(self, cut: Cut, block: int) -> list[Difference]:
@@ -173,7 +179,9 @@ class Reconciler:
         owed = self._owed(cut, block)
         changes, fees_open = self._on_the_way(cut, applied)
         self._differing = []
-        found = list(self._account_differences(cut, owed, changes, block))
+        accounts = self._held(cut, owed, changes, block)
+        self._note(cut, accounts, block)
+        found = list(self._account_differences(cut, accounts, block))
         for token in cut.tokens:
             address = token.address
             expected = cut.fees[address] - fees_open[address] - self._swept[address]
@@ -196,24 +204,50 @@ class Reconciler:
         for number in chosen:
             del self._touched[number]
         differing = [self._catalog.account_number(account) for account in self._differing]
-        chosen += [number for number in differing if number is not None]
+        wanted = map(self._catalog.account_number, self._standings.wanted(ACCOUNTS_A_ROUND))
+        chosen += [number for number in (*differing, *wanted) if number is not None]
         turn = range(self._next, self._next + min(count, ACCOUNTS_A_ROUND))
         self._next = (self._next + ACCOUNTS_A_ROUND) % max(count, 1)
         return list(dict.fromkeys([*chosen, *(number % count for number in turn)]))
 
-    def _account_differences(
+    def _held(
         self, cut: Cut, owed: Counter[Holding], changes: Counter[Holding], block: int
-    ) -> Iterable[Difference]:
-        symbols = {token.address: token for token in cut.tokens}
+    ) -> dict[Holding, Held]:
+        found: dict[Holding, Held] = {}
         for holding, pips in cut.balances.items():
             account, token = holding
-            expected = pips + owed[holding] - changes[holding] + cut.unbooked[holding]
-            call = encode_call("balanceOf", account, token)
-            found = self._vault(call, token, block)
-            what = f"account 0x{account.hex()}"
+            on_the_way = changes[holding] - owed[holding] - cut.unbooked[holding]
+            chain = self._vault(encode_call("balanceOf", account, token), token, block)
             # What it owes beyond all that is on its way is said as a debt: no vault can owe.
-            expected = max(expected, 0)
-            differences = self._difference(symbols[token], what, expected, found, block)
+            found[holding] = Held(max(pips - on_the_way, 0), chain, on_the_way)
+        return found
+
+    def _note(self, cut: Cut, held: dict[Holding, Held], block: int) -> None:
+        """Keep what was found of each account, with the block that it was found at."""
+        at = self._chain.block(block)
+        if at is None:
+            raise ChainUnavailableError(f"block {block} was there for good")
+        newest = self._outbox.batch(cut.forgotten) if not cut.trades else None
+        trade_id = cut.trades[-1].trade_id if cut.trades else 0
+        if newest is not None:
+            trade_id = newest.batch.last_trade
+        by_account: dict[bytes, dict[bytes, Held]] = {}
+        for (account, token), found in held.items():
+            by_account.setdefault(account, {})[token] = found
+        self._standings.note(
+            {
+                account: Standing(block, at.hash, at.timestamp, cut.sequence, trade_id, tokens)
+                for account, tokens in by_account.items()
+            }
+        )
+
+    def _account_differences(
+        self, cut: Cut, held: dict[Holding, Held], block: int
+    ) -> Iterable[Difference]:
+        symbols = {token.address: token for token in cut.tokens}
+        for (account, token), found in held.items():
+            what = f"account 0x{account.hex()}"
+            differences = self._difference(symbols[token], what, found.ledger, found.chain, block)
             if differences:
                 self._differing.append(account)
             yield from differences

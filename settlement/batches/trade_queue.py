@@ -99,6 +99,12 @@ class TradeQueue:
         """Return when the first command was stamped."""
         return self._first_ns
 
+    @property
+    def last_sequence(self) -> int:
+        """Return the newest command that was read; 0 before there is one."""
+        tail = self._tail
+        return 0 if tail is None else tail.sequence
+
     # Be remembered.
 
     @contextmanager

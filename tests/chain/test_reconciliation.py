@@ -122,6 +122,42 @@ def test_one_pip_too_many_in_the_ledger_is_seen_and_named(venue: Venue):
     assert (compared(venue, judge), judge.standing) == ([], {})
 
 
+def test_how_an_account_stood_at_a_block_is_kept_with_what_is_on_its_way(venue: Venue):
+    judge = reconciler(venue)
+    settled(venue)
+    venue.credit()
+    venue.trade(2)  # In no batch yet.
+    venue.withdraw(CAROL, venue.usd, 500, nonce=1)
+    assert compared(venue, judge) == []
+    final = venue.devchain.chain.block(judge.block)
+    assert final is not None
+    held = {}
+    for who in (ALICE, BOB, CAROL):
+        standing = venue.standings.of(who.address)
+        assert standing is not None
+        assert (standing.block, standing.block_hash) == (final.number, final.hash)
+        assert standing.block_s == final.timestamp
+        assert standing.sequence == venue.settler.queue.last_sequence and standing.trade_id == 2
+        held[who] = standing.held
+        assert all(one.ledger == one.chain for one in standing.held.values())
+    assert held[CAROL][venue.usd].on_the_way == -500
+    assert held[ALICE][venue.token].on_the_way > 0 > held[BOB][venue.token].on_the_way
+
+
+def test_who_is_asked_for_comes_into_the_next_comparison(venue: Venue):
+    judge = reconciler(venue)
+    settled(venue)
+    for number in range(3 * ACCOUNTS_A_ROUND):
+        venue.account(number.to_bytes(20, "big"))
+    last = (3 * ACCOUNTS_A_ROUND - 1).to_bytes(20, "big")
+    venue.credit()
+    final = venue.devchain.chain.head().number - CONFIRMATIONS + 1
+    judge.compare(judge.cut(), final)
+    assert venue.standings.of(last) is None
+    judge.compare(judge.cut(), final)
+    assert venue.standings.of(last) is not None
+
+
 def test_who_differs_is_looked_at_until_he_does_not(venue: Venue):
     judge = reconciler(venue)
     settled(venue)

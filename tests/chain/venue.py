@@ -22,6 +22,7 @@ from engine.reference import Engine
 from engine.sequencer.sequencer import Sequencer, Submission
 from engine.types import Limits, Side
 from settlement.audit.reconcile import Reconciler
+from settlement.audit.standings import Standings
 from settlement.batches.sealer import GAS_MAX, Sealing
 from settlement.chain.chain import Chain, Receipt, Sending
 from settlement.chain.deploy import BondPlan, Delays, Deployment, TokenPlan, deploy
@@ -119,6 +120,7 @@ class Venue:
         self.storage = DirectoryStorage(self.directory / "journal")
         self.sequencer = Sequencer(Engine, Journal(self.storage, LIMITS), self.clock)
         self.outbox = Outbox(self.directory / "outbox.sqlite", self.observe)
+        self.standings = Standings()
         self.catalog = Catalog()
         self.book = CreditedDeposits(self.catalog)
         self.admission = Admission(self.catalog, SessionKeys())
@@ -161,6 +163,7 @@ class Venue:
             deployment or self.deployment,
             lambda: self.engine,
             Counter,
+            self.standings,
         )
 
     def history(self) -> list[Committed]:

@@ -9,7 +9,6 @@ import ctypes
 import numpy as np
 import pytest
 
-from benchmarks.challenge.entry import PLAY, OpenBook
 from benchmarks.challenge.layout import NAMES_FIRST, REPORT
 from benchmarks.challenge.memory import BookMemory
 from benchmarks.challenge.names import SPREAD
@@ -102,6 +101,9 @@ def test_many_ids_later_the_book_is_as_small_as_it_was():
     messages = np.repeat(stream(sell(order_id, 9, 1) for order_id in ids.tolist()), 2)
     messages["type"][1::2] = MessageType.CANCEL
     reports = np.zeros(messages.size + 2, REPORT)
+    # Not above: it compiles for half a minute, and each worker reads every file's imports.
+    from benchmarks.challenge.entry import PLAY, OpenBook
+
     book, first = OpenBook(), BookMemory()
 
     given = (messages.ctypes.data, messages.size, reports.ctypes.data, reports.size)

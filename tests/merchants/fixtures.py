@@ -34,6 +34,7 @@ from merchants.stores.keyring import FileKeyring
 from merchants.stores.stores import StoreRequest
 from merchants.webhooks.egress import Answer, HttpEgress
 from merchants.webhooks.endpoints import EndpointRequest
+from settlement.audit.standings import Standings
 from settlement.batches.sealer import EXIT_DELAY_S
 from settlement.orders.admission import EXPIRY_MAX_S
 from settlement.orders.catalog import Catalog
@@ -140,12 +141,14 @@ class World:
         self.crossings = 0
         self.dice = random.Random(7)
         self.newest_block = 0
+        self.standings = Standings()
         self.transfers = []  # what the chain's logs say
         self.sweeps_wanted = {}
         self.is_chain_away = False
         self.swept = Counter()
         self.sweeps = []  # (transfer away, account, ref, pips): what the chain carried out
         self.lost = set()  # Transactions that a reorganisation has taken away.
+        self.replaced = set()  # (transaction, pips): what it brought in a block that is gone.
         self.shallow = set()  # Transactions whose block is not deep, though they are booked.
         self.journaled = set()  # transactions whose deposits are in the journal
         self.grants = {}
@@ -449,6 +452,10 @@ class Venue:
 
     def newest_block(self):
         return self.world.newest_block
+
+    def compared(self, account):
+        """As the test says."""
+        return self.world.standings.of(account)
 
     def withdrawal_states(self, sequences):
         """Each is as far as the test says; the vault pays once a withdrawal, as it is debited."""

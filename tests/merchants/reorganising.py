@@ -24,6 +24,8 @@ def deposits_of(world):
         evidence = decode(attachment)
         if not isinstance(evidence, DepositEvidence) or evidence.tx_hash in world.lost:
             continue
+        if (evidence.tx_hash, int(row["amount"])) in world.replaced:
+            continue
         if evidence.ref != bytes(32):
             yield DepositSeen(
                 evidence.tx_hash,

@@ -158,6 +158,7 @@ def test_a_real_answer_of_every_shops_route_is_what_the_document_says(tmp_path):
         both("GET", path, headers)
     both("DELETE", "/v1/stores/{store_id}/webhooks/{endpoint_id}", headers)
     give_money_back(world, ask, both, headers)
+    name_lots(ask, both, headers)
     sell_from_links(both, ask, headers)
     another = {"amount": "5", "tokens": ["USD"]}
     ask.ids["invoice_id"] = both("POST", "/v1/invoices", headers, json=another)["id"]
@@ -171,6 +172,15 @@ def test_a_real_answer_of_every_shops_route_is_what_the_document_says(tmp_path):
     both("POST", "/v1/refunds/{refund_id}/cancel", headers)
     both("DELETE", "/v1/stores/{store_id}", headers)
     assert ask.asked == routes_of(ask.app), "all of them"
+
+
+def name_lots(ask, both, headers):
+    """Say which lots a trade has sold."""
+    path = "/v1/stores/{store_id}/reports/conversions"
+    ask.ids["trade"] = both("GET", path, headers)["rows"][0]["trade"]
+    choices = "/v1/stores/{store_id}/lot-choices/{trade}"
+    both("PUT", choices, headers, json={"lots": []})
+    both("GET", choices, headers)
 
 
 def set_up(both, ask, headers):
@@ -205,6 +215,9 @@ def decide(both, headers):
     exceptions = "/v1/stores/{store_id}/exception-policies"
     both("PUT", exceptions, headers, json={"over": "return"})
     both("GET", exceptions, headers)
+    closing = "/v1/stores/{store_id}/lot-closing"
+    both("PUT", closing, headers, json={"until": 1})
+    both("GET", closing, headers)
     confirmations = "/v1/stores/{store_id}/confirmations"
     steps = {"steps": [{"from_amount": "1000", "confirmations": 12}]}
     both("PUT", confirmations, headers, json=steps)

@@ -266,6 +266,18 @@ def test_an_old_invoices_address_is_looked_at_by_who_may_change_invoices(app, wo
     assert owner.http.post(path, json={}, headers=headers).status_code == 200
 
 
+def test_who_may_change_invoices_gives_one_a_new_price(owner, store, app, world):
+    body, headers = {"amount": "101", "tokens": ["USD"]}, {"Tillbook-Store": store}
+    made = owner.http.post("/v1/invoices", json=body, headers=headers).json()
+    path = f"/v1/invoices/{made['id']}/requote"
+    early = owner.http.post(path, json={}, headers=headers)
+    assert early.status_code == 409
+    world.pass_time(901)
+    world.venue.tick()
+    answer = owner.http.post(path, json={}, headers=headers)
+    assert (answer.status_code, answer.json()["status"]) == (200, "new")
+
+
 def test_what_is_not_for_sessions_takes_an_api_key(owner, store):
     body = {"amount": "5"}
     headers = {"Tillbook-Store": store}

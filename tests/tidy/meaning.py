@@ -50,7 +50,11 @@ ONLY_IN: dict[str, tuple[str, ...]] = {
     "urllib3": ("merchants/webhooks/egress.py",),
     "urllib.request": ("merchants/webhooks/egress.py",),
     # The demo plays a program outside the exchange, on loopback.
-    "http.client": ("merchants/webhooks/egress.py", "gateway/sandbox/client.py"),
+    "http.client": (
+        "merchants/webhooks/egress.py",
+        "settlement/chain/dev/line.py",
+        "gateway/sandbox/client.py",
+    ),
     "numba": ("engine/core", "settlement/protocol/signers.py"),
     "benchmarks": ("benchmarks",),
     "tests": ("tests",),

@@ -32,6 +32,7 @@ from gateway.api.v1 import (
     webhook_schemas,
 )
 from gateway.api.v1.login import Login
+from gateway.api.v1.lot_schemas import LotChoiceBody, LotClosingBody
 from gateway.api.v1.orders import DryRun, PlaceOrder, Withdraw
 from gateway.api.v1.verbs import Amend, CancelAfter, CancelMany, PlaceMany, Replace
 from gateway.http.problems import PROBLEM_MEDIA_TYPE, Problem
@@ -61,6 +62,8 @@ SCHEMAS: Final = (
 
 TYPES: Final = (
     Problem,
+    LotChoiceBody,
+    LotClosingBody,
     PlaceOrder,
     DryRun,
     Withdraw,

@@ -43,6 +43,10 @@ CHANGES: Final[Mapping[tuple[str, str], str]] = MappingProxyType(
         ("DELETE", f"{_STORE}/grants/{{grant_id}}"): "",
         # Swept to the shop's own account; so many a day, whoever asks.
         ("POST", "/v1/invoices/{invoice_id}/rescan"): "",
+        # The customer's page may do as much.
+        ("POST", "/v1/invoices/{invoice_id}/requote"): "",
+        # Until the period is closed, which takes an API key: it is for good.
+        ("PUT", f"{_STORE}/lot-choices/{{trade}}"): "",
         ("PATCH", _STORE): "store.change",
         ("DELETE", _STORE): "store.close",
         ("PUT", f"{_STORE}/conversion-policy"): "policy.change",

@@ -53,10 +53,11 @@ class Format(StrEnum):
 
 
 class Lots(StrEnum):
-    """Which lots a sale takes: the store's oldest, or those of its invoice."""
+    """Which lots a sale takes: the store's oldest, its invoice's, or those that were named."""
 
     FIFO = "fifo"
     INVOICE = "invoice"
+    CHOSEN = "chosen"
 
 
 class Question:
@@ -82,6 +83,7 @@ class Question:
             cursor,
             limit,
             lots is Lots.INVOICE,
+            by_choice=lots is Lots.CHOSEN,
         )
 
 
@@ -110,7 +112,7 @@ def _add(kind: ReportKind) -> None:
     ) -> Response:
         reports, asked = shops.merchants.reports, question.asked
         if kind is ReportKind.RECONCILIATION:
-            asked = asked._replace(ledger=reports.ledger(store.wallet))
+            asked = reports.accounted(asked, store.wallet)
         return await shops.readers.ask(_written, shops, kind, store, asked, question.format)
 
     report.__doc__ = KINDS[kind].row.__doc__

@@ -19,7 +19,7 @@ export async function reports({ store, attempt, tell }) {
   form.append(field("from_day", date("from")), field("until_day", date("to")),
     field("zone", element("select", { name: "zone" }, ...zones.map((zone) =>
       element("option", { value: zone }, zone)))),
-    field("lots", element("select", { name: "lots" }, ...["fifo", "invoice"].map((one) =>
+    field("lots", element("select", { name: "lots" }, ...["fifo", "invoice", "chosen"].map((one) =>
       element("option", { value: one }, t(`lots_${one}`))))));
   const load = (kind, format) => attempt(async () => {
     const query = new URLSearchParams({ format });

@@ -475,6 +475,7 @@ const WORDS = {
   lots: ["Lots", "批次"],
   lots_fifo: ["the oldest first", "先进先出"],
   lots_invoice: ["those of the invoice", "按账单"],
+  lots_chosen: ["those you have named", "按指定批次"],
   report_saved: ["{name} is saved.", "{name} 已保存。"],
   report_cut: ["{name} is saved, and is not all: ask for less time.", "{name} 已保存但不完整，请缩短时间范围。"],
 

@@ -19,7 +19,6 @@ from pathlib import Path
 from types import TracebackType
 from typing import IO, Any, Final, Literal, Protocol, Self, cast
 
-import requests
 from eth.exceptions import PyEVMError
 from eth.exceptions import TransactionNotFound as EvmTransactionNotFound
 from eth.vm.spoof import SpoofTransaction
@@ -36,12 +35,13 @@ from eth_tester.exceptions import ValidationError as TesterRefusal
 from eth_utils.exceptions import ValidationError as EvmRefusal
 from eth_utils.functional import to_tuple
 from rlp.exceptions import RLPException  # type: ignore[import-untyped]
-from web3 import EthereumTesterProvider, HTTPProvider, Web3
+from web3 import EthereumTesterProvider, Web3
 from web3.exceptions import Web3Exception
 from web3.providers.base import JSONBaseProvider
 from web3.types import RPCEndpoint, RPCResponse
 
 from settlement.chain.chain import RpcChain
+from settlement.chain.dev.line import Line
 from settlement.chain.dev.transaction_log import Entry, NodeName, TransactionFile, sync_directory
 from settlement.protocol.eip712 import keccak256
 
@@ -131,8 +131,9 @@ class AnvilNode:
                 stderr=sink,
                 start_new_session=True,  # Ctrl-C in a terminal is for us; we stop anvil ourselves.
             )
-        self.rpc_url: str | None = f"http://127.0.0.1:{self._port(output)}"
-        self._provider = HTTPProvider(self.rpc_url, exception_retry_configuration=None)
+        port = self._port(output)
+        self.rpc_url: str | None = f"http://127.0.0.1:{port}"
+        self._line, self._words = Line(port), JSONBaseProvider()
         self.ask("anvil_setLoggingEnabled", [False])
 
     def _command(self, binary: Path, genesis: int, state: Path | None) -> list[str]:
@@ -159,8 +160,9 @@ class AnvilNode:
     def ask(self, method: str, params: list[Any]) -> Any:
         """See ``Node``."""
         try:
-            response = self._provider.make_request(cast(RPCEndpoint, method), params)
-        except requests.RequestException as error:
+            asked = self._words.encode_rpc_request(cast(RPCEndpoint, method), params)
+            response = self._words.decode_rpc_response(self._line.asked(asked))
+        except OSError as error:
             raise ConnectionError(f"anvil is gone: {error}") from error
         error_fields = cast(Any, response.get("error"))
         if error_fields:

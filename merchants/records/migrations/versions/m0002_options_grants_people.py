@@ -25,7 +25,7 @@ from collections import Counter
 from typing import Final
 
 from alembic import op
-from sqlalchemy import Connection, String, text
+from sqlalchemy import Connection, String, inspect, text
 
 from merchants.records.migrations.additions import add_what_is_new
 from merchants.records.tables import Table
@@ -86,6 +86,13 @@ def _rebuild() -> None:
     options = {"sqlite_autoincrement": True}
     with op.batch_alter_table("events", table_kwargs=options) as events:
         events.alter_column("invoice_id", existing_type=String(), nullable=True)
+    # What was booked is known by its command, beside where its log was.
+    known = inspect(op.get_bind()).get_pk_constraint("credits")["name"]
+    by_command = ["tx_hash", "log_index", "sequence"]
+    with op.batch_alter_table("credits") as booked:
+        if known is not None:
+            booked.drop_constraint(known, type_="primary")
+        booked.create_primary_key("credits_pkey", by_command)
 
 
 def _count_open(connection: Connection) -> None:
