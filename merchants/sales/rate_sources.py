@@ -28,6 +28,12 @@ LEAST: Final = Decimal(1).scaleb(-6)
 MOST: Final = Decimal(10**9)
 """No currency is further from another."""
 
+XML_ERRORS: Final = (ElementTree.ParseError, ValueError, LookupError, OverflowError)
+"""All that a hostile document can raise: an encoding nobody knows, the last day of all time."""
+
+JSON_ERRORS: Final = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
+"""All that a hostile document can raise; deep nesting ends in RecursionError."""
+
 
 def ecb_table(body: bytes) -> RateTable | None:
     """Return the ECB's daily rates; None if ``body`` is not in that form."""
@@ -37,11 +43,11 @@ def ecb_table(body: bytes) -> RateTable | None:
         if of_day is None:
             return None
         day = date.fromisoformat(of_day.attrib["time"])
-    except (ElementTree.ParseError, ValueError):
+        good_until_s = _seconds(_next_target_day(day), DUE_AT_H)
+    except XML_ERRORS:
         return None
     rates = {row.get("currency", ""): _decimal(row.get("rate", "")) for row in of_day}
-    as_of_s = _seconds(day, FIXED_AT_H)
-    return _table("EUR", as_of_s, _seconds(_next_target_day(day), DUE_AT_H), rates)
+    return _table("EUR", _seconds(day, FIXED_AT_H), good_until_s, rates)
 
 
 class _OpenExchangeRates(msgspec.Struct):
@@ -54,7 +60,7 @@ def open_exchange_rates_table(body: bytes) -> RateTable | None:
     """Return rates in the form of Open Exchange Rates; None if ``body`` is not in that form."""
     try:
         said = msgspec.json.decode(body, type=_OpenExchangeRates)
-    except msgspec.MsgspecError:
+    except JSON_ERRORS:
         return None
     if said.base not in EXPONENTS:
         return None

@@ -124,6 +124,41 @@ def test_what_is_not_in_its_form_is_no_table(body):
     assert open_exchange_rates_table(body) is None
 
 
+@pytest.mark.parametrize(
+    ("form", "body"),
+    [
+        ("ecb", ECB.replace(b"2026-11-27", b"9999-12-31")),
+        ("ecb", ECB.replace(b"UTF-8", b"foo")),
+        ("ecb", ECB.replace(b"UTF-8", b"base64")),
+        ("openexchangerates", OXR.replace(b'"..."', b"[" * 100_000)),
+        ("openexchangerates", OXR.replace(b'"..."', b"[" * 100_000 + b"]" * 100_000)),
+        ("openexchangerates", OXR.replace(b"USD", b"US\xff", 1)),
+    ],
+)
+def test_found_a_source_that_answered_nonsense_ended_the_exchange(form, body):
+    now, kept = [NOON * NS], rates(table(EUR=0.9), sources_min=1)
+    source = RateSource("source 0", form, "here")
+    wire = Wire(here=body)
+    reader = RateReader(kept, [source], wire, lambda: now[0])
+    asyncio.run(reader.step())
+    assert kept.rate("EUR", "USD", now[0]).rate == "1.111111111111", "the last table stands"
+    now[0] += FAILED_AGAIN_S * NS
+    asyncio.run(reader.step())
+    assert len(wire.asked) == 2
+
+
+@given(
+    form=st.sampled_from((ecb_table, open_exchange_rates_table)),
+    sound=st.sampled_from((ECB, OXR)),
+    at=st.integers(0, 420),
+    length=st.integers(0, 40),
+    instead=st.binary(max_size=40) | st.sampled_from((b"9" * 30, b"-", b"\x00", b"e9", b"&#0;")),
+)
+def test_whatever_a_source_answers_is_a_table_or_none(form, sound, at, length, instead):
+    found = form(sound[:at] + instead + sound[at + length :])
+    assert found is None or found.per_base
+
+
 @given(
     code=st.sampled_from(sorted(set(EXPONENTS) - {"USD"})),
     scaled=st.integers(10**6, 10**18),
