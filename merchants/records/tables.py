@@ -310,6 +310,7 @@ class Conversion(Table):
     __table_args__ = (
         UniqueConstraint("invoice_id", "number"),
         Index("conversions_waiting", "store_id", "next_attempt_ns", **only(CONVERSION_WAITS)),
+        Index("conversions_by_state", "state", "store_id"),
         Index("conversions_under_way", "store_id", **only(CONVERSION_UNDER_WAY)),
     )
 
@@ -317,7 +318,7 @@ class Conversion(Table):
     invoice_id: Mapped[str] = mapped_column(ForeignKey("invoices.id"))
     store_id: Mapped[str] = mapped_column(server_default=text("''"))
     number: Mapped[int]
-    state: Mapped[ConversionState] = mapped_column(index=True)
+    state: Mapped[ConversionState]
     market: Mapped[str]
     lots: Mapped[int]
     lots_filled: Mapped[int] = mapped_column(default=0)

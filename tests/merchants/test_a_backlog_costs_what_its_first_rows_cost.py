@@ -206,6 +206,53 @@ def test_found_a_wallet_with_much_to_sell_kept_other_shops_waiting(tmp_path):
     assert venue.merchants.reader.invoice(other.id).conversions[0].attempts == 1
 
 
+def more_of(world, table, count, **changes):
+    """Write ``count`` copies of the first row of ``table``, each with an id of its own."""
+    with closing(connect(world.directory / "merchants.sqlite")) as file, file:
+        columns = [row[1] for row in file.execute(f"PRAGMA table_info({table})")]
+        taken = ", ".join(changes.get(column, column) for column in columns)
+        file.execute(
+            "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n LIMIT ?)"
+            f" INSERT INTO {table} SELECT {taken} FROM n, (SELECT * FROM {table} LIMIT 1)",
+            (count,),
+        )
+
+
+def test_found_a_step_went_through_all_invoices_that_ever_expired(tmp_path):
+    world = World(tmp_path)
+    world.venue.invoice(world.venue.approved_store())
+    world.venue.tick()
+    counted = Counted(world.venue.database)
+    before = counted.of(world.venue.tick)
+    more_of(
+        *(world, "invoices", MANY),
+        id="'inv_' || i",
+        ref="CAST('r' || i AS BLOB)",
+        deposit_address="CAST('d' || i AS BLOB)",
+        state="'expired'",
+    )
+    assert counted.of(world.venue.tick) <= before + 3
+
+
+def test_found_a_step_went_through_all_sales_to_see_whose_they_are(tmp_path):
+    world = World(tmp_path)
+    store = world.venue.approved_store()
+    paid_straight(world.venue, world.venue.invoice(store), TOKEN, 25 * LOT)
+    world.venue.tick()
+    counted = Counted(world.venue.database)
+    before = counted.of(world.venue.tick)
+    for first, state in ((MANY, "pending"), (2 * MANY, "final")):
+        more_of(
+            *(world, "conversions", MANY),
+            id=f"'{state}' || i",
+            number=f"{first} + i",
+            state=f"'{state}'",
+            next_attempt_ns=str(2**62),
+            following="0",
+        )
+    assert counted.of(world.venue.tick) <= before + 3
+
+
 def test_found_a_sale_did_not_wait_to_be_read_of_in_the_log(tmp_path):
     """Who reads the log comes a turn of the loop behind its answers. The order was asked for again
     and again until the step's time was up, without a turn in which it could be read of."""

@@ -75,6 +75,7 @@ def upgrade() -> None:
     _say_whose(connection)
     _say_to_whom(connection)
     _move_endpoints(connection)
+    op.drop_index("ix_conversions_state", "conversions")  # ``conversions_by_state`` has its rows.
     _rebuild()
     _count_open(connection)
 
