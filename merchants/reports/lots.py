@@ -112,10 +112,14 @@ class Lots:
             return Rejection(Outcome.CAPACITY, {"trade": str(LOTS_MAX), "store": str(CHOICES_MAX)})
         for lot in lots:
             name = {"lot": f"{hex_of(lot.tx_hash)}.{lot.log_index}"}
-            credit = session.get(Credit, (lot.tx_hash, lot.log_index))
-            if credit is None or (credit.store_id, credit.token) != (fill.store_id, token):
+            at = (Credit.tx_hash == lot.tx_hash, Credit.log_index == lot.log_index)
+            whose = (Credit.store_id == fill.store_id, Credit.token == token)
+            booked = session.scalars(select(Credit).where(*at, *whose)).all()
+            if not booked:
                 return Rejection(Outcome.NOT_FOUND, name)
-            if credit.state not in ON_CHAIN:
+            # Of all that a reorganisation has put in one place, one is there now.
+            credit = next((one for one in booked if one.state in ON_CHAIN), None)
+            if credit is None:
                 return Rejection(Outcome.NOT_FOUND, {**name, "why": "it has left the chain"})
             if credit.booked_ns > fill.traded_ns:
                 return Rejection(Outcome.MALFORMED, {**name, "why": "it came after the trade"})

@@ -12,12 +12,12 @@ import pytest
 
 from tests.sim.runs import kept, rerun, run, run_many
 
-SEEDS = (40, 47, 57, 71, 78, 84, 89, 91, 93, 112, 144, 190, 1390, 1647, 3833, 3868)
+SEEDS = (40, 47, 56, 57, 71, 78, 84, 89, 91, 93, 112, 144, 190, 1390, 1647, 3833, 3868)
 """Each fault is met by two of them, or by as many as meet it of them and ``MORE`` together, in less
 than half of the time; sixty in a row met some once, in five times the time."""
 
 MORE = (
-    *(41, 44, 48, 54, 55, 56, 60, 69, 80, 82, 95, 98, 99),
+    *(41, 44, 48, 54, 55, 60, 69, 80, 82, 95, 98, 99),
     *(830, 1492, 1645),
 )
 """What else was chosen: to choose from when the product has changed and a fault is not met."""
