@@ -11,12 +11,14 @@ from collections.abc import Callable, Iterable
 from typing import Final
 
 import msgspec
+from eth_abi.exceptions import EncodingError
 
 from settlement.batches.decode import OpenedBatch, OpenedTrade, open_batch
 from settlement.batches.encode import Header, leaf_of, next_head
 from settlement.outbox.actions import BatchState
 from settlement.outbox.outbox import Outbox
 from settlement.protocol import merkle
+from settlement.protocol.checksum import ADDRESS_SIZE
 from settlement.protocol.eip712 import (
     DOMAIN_NAME,
     DOMAIN_VERSION,
@@ -26,6 +28,10 @@ from settlement.protocol.eip712 import (
 from settlement.protocol.evidence import SignedOrder
 
 FORMAT: Final = "tillbook-receipt-1"
+HASH_SIZE: Final = 32
+
+UNREADABLE: Final = (ValueError, OverflowError, EncodingError)
+"""What figures raise that are none, or too large for the types of the chain."""
 
 
 class ProofDomain(msgspec.Struct, frozen=True, rename="camel"):
@@ -175,17 +181,24 @@ def why_refused(receipt: TradeProof, head_on_chain: bytes) -> str | None:
     """
     if receipt.format != FORMAT:
         return f"not a {FORMAT} document"
-    domain = Domain(receipt.domain.chain_id, _unhex(receipt.domain.verifying_contract))
     if (receipt.domain.name, receipt.domain.version) != (DOMAIN_NAME, DOMAIN_VERSION):
         return "the orders are of another protocol"
     try:
-        buy, sell = _digest(domain, receipt.buy), _digest(domain, receipt.sell)
-        pips = [int(text) for text in msgspec.structs.astuple(receipt.trade)]
-        leaf = leaf_of(receipt.index, buy, sell, *pips)
-        path = [_unhex(sibling) for sibling in receipt.path]
-        header = header_of(receipt)
-    except ValueError as error:
+        return _why_refused(receipt, head_on_chain)
+    except UNREADABLE as error:
         return f"unreadable: {error}"
+
+
+def _why_refused(receipt: TradeProof, head_on_chain: bytes) -> str | None:
+    """As ``why_refused``. Raises one of ``UNREADABLE`` for figures that are none."""
+    domain = Domain(
+        receipt.domain.chain_id, _unhex(receipt.domain.verifying_contract, ADDRESS_SIZE)
+    )
+    buy, sell = _digest(domain, receipt.buy), _digest(domain, receipt.sell)
+    pips = [int(text) for text in msgspec.structs.astuple(receipt.trade)]
+    leaf = leaf_of(receipt.index, buy, sell, *pips)
+    path = [_unhex(sibling) for sibling in receipt.path]
+    header = header_of(receipt)
     if leaf != _unhex(receipt.leaf):
         return "the leaf is not made of these orders and this trade"
     root = merkle.root_from(leaf, receipt.index, receipt.trade_count, path)
@@ -245,12 +258,12 @@ def _preimage(order: SignedOrder) -> OrderPreimage:
 
 def _digest(domain: Domain, preimage: OrderPreimage) -> bytes:
     order = SignedOrder(
-        account=_unhex(preimage.account),
+        account=_unhex(preimage.account, ADDRESS_SIZE),
         nonce=int(preimage.nonce),
         flags=preimage.flags,
         lane=preimage.lane,
-        base=_unhex(preimage.base),
-        quote=_unhex(preimage.quote),
+        base=_unhex(preimage.base, ADDRESS_SIZE),
+        quote=_unhex(preimage.quote, ADDRESS_SIZE),
         base_amount=int(preimage.base_amount),
         quote_amount=int(preimage.quote_amount),
         trigger_or_display=int(preimage.trigger_or_display),
@@ -268,5 +281,8 @@ def _hex(octets: bytes) -> str:
     return "0x" + octets.hex()
 
 
-def _unhex(text: str) -> bytes:
-    return bytes.fromhex(text.removeprefix("0x"))
+def _unhex(text: str, size: int = HASH_SIZE) -> bytes:
+    read = bytes.fromhex(text.removeprefix("0x"))
+    if len(read) != size:
+        raise ValueError(f"{len(read)} bytes where {size} are asked")
+    return read

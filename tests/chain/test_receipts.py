@@ -106,6 +106,31 @@ def test_nothing_in_a_receipt_can_be_changed(venue: Venue):
     assert changed >= 30, "every field was tried"
 
 
+HOSTILE = ("", "-1", "0x", "0x00", "x", str(2**64), str(2**300), -1, 2**32, 2**63, 2**300)
+
+
+def test_found_a_receipt_that_is_none_was_an_error_of_the_reader(venue: Venue):
+    receipt = sold_for_an_invoice(venue)[2]
+    head = head_on_chain(venue, receipt)
+    proof = json.loads(msgspec.json.encode(receipt))
+    tried = 0
+    for place in places(proof):
+        for value in HOSTILE:
+            forged = json.loads(json.dumps(proof))
+            within = forged
+            for key in place[:-1]:
+                within = within[key]
+            within[place[-1]] = value
+            try:
+                document = msgspec.convert(forged, TradeProof)
+            except msgspec.ValidationError:
+                continue
+            tried += 1
+            said = why_refused(document, head)
+            assert said is not None or place[0] in ("state", "transaction"), (place, value)
+    assert tried >= 100
+
+
 def places(value: Any, before: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
     if isinstance(value, dict | list):
         for key, inner in value.items() if isinstance(value, dict) else enumerate(value):
