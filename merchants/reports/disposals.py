@@ -91,9 +91,8 @@ def disposals(session: Session, house: House, store: Store, asked: Asked) -> Pag
 
 def assigned(
     session: Session, house: House, store: Store, from_ns: int, to_ns: int, limit: int
-) -> Iterator[tuple[Fill, bytes, list[tuple[Lot, int, int]]]]:
-    """Yield trades with their token, and how much of which lot they take where stores may choose,
-    with the time at which that was said."""
+) -> Iterator[tuple[Fill, bytes, list[Lot]]]:
+    """Yield trades with their token and what they take of each lot where stores may choose."""
     asked = Asked(from_ns, to_ns, UTC, "", limit, by_invoice=False, by_choice=True)
     queues: dict[str, _Queue] = {}
     # All of them first: what is written down on the way must not change what comes after.
@@ -102,12 +101,12 @@ def assigned(
         for sale in _sales(session, house, store, asked, 0)
     ]
     for fill, token, parts in found:
-        lots: dict[tuple[bytes, int], tuple[Lot, int, int]] = {}
-        for part in parts:
-            key = part.lot.tx_hash, part.lot.log_index
-            _, pips, chosen_ns = lots.get(key, (part.lot, 0, 0))
-            pips += part.end - part.start
-            lots[key] = part.lot, pips, max(chosen_ns, part.lot.chosen_ns)
+        lots: dict[tuple[bytes, int], Lot] = {}
+        for lot, start, end in parts:
+            key = lot.tx_hash, lot.log_index
+            before = lots.get(key, lot._replace(pips=0))
+            chosen_ns = max(before.chosen_ns, lot.chosen_ns)
+            lots[key] = lot._replace(pips=before.pips + end - start, chosen_ns=chosen_ns)
         yield fill, token, list(lots.values())
 
 

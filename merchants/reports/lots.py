@@ -167,8 +167,8 @@ class Lots:
             ):
                 session.execute(delete(LotChoice).where(LotChoice.trade_id == fill.trade_id))
                 found = [
-                    NamedLot(lot.tx_hash, lot.log_index, pips, chosen_ns)
-                    for lot, pips, chosen_ns in lots
+                    NamedLot(lot.tx_hash, lot.log_index, lot.pips, lot.chosen_ns)
+                    for lot in lots
                     if lot.tx_hash
                 ]
                 _write(session, fill, token, found)

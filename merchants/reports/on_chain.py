@@ -8,7 +8,7 @@ them, the columns have to be what the vault has of the shop's accounts.
 """
 
 from collections import Counter
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterator, Sequence
 from typing import Final, NamedTuple
 
 from sqlalchemy import Engine, func, select
@@ -23,6 +23,7 @@ from merchants.records.refunds import Refund, RefundKey, RefundOrder, RefundWith
 from merchants.records.states import ON_CHAIN
 from merchants.records.tables import Conversion, Credit, Fill, Invoice, Order, Store
 from settlement.audit.accounts import Moved, MovedOnChain, SellerKey, SoldInBatch
+from settlement.protocol.checksum import ADDRESS_SIZE
 from settlement.protocol.evidence import SignedOrder, decode
 
 ReadChain = Callable[[Collection[bytes], Collection[SellerKey]], MovedOnChain]
@@ -31,8 +32,6 @@ ReadChain = Callable[[Collection[bytes], Collection[SellerKey]], MovedOnChain]
 
 Place = tuple[int, bytes, bytes]
 """(batch, base, quote)."""
-
-ADDRESS_SIZE: Final = 20
 
 COLUMNS: Final = (
     *("paid_in", "deposited", "sold", "proceeds", "fee", "refunds", "payouts", "bought"),
@@ -133,6 +132,26 @@ def _figures(one: SoldInBatch) -> tuple[int, int, int]:
     return one.sold_pips, one.proceeds_pips, one.fee_pips
 
 
+def _in_no_row(
+    moves: Collection[Moved],
+    rows: Counter[tuple[bytes, bytes, int, bytes]],
+    known_by: Callable[[Moved], Sequence[bytes]],
+) -> list[tuple[Moved, bool]]:
+    """Take ``moves`` out of ``rows``, each by the first of what it may be known by there. Return
+    those that are in none, and whether each came no later than its account's first that is."""
+    others: list[Moved] = []
+    first: dict[bytes, int] = {}
+    for one in moves:
+        keys = ((one.account, one.token, one.pips, name) for name in known_by(one))
+        key = next((key for key in keys if rows[key]), None)
+        if key is None:
+            others.append(one)
+        else:
+            rows[key] -= 1
+            first.setdefault(one.account, one.block)
+    return [(one, one.block <= first.get(one.account, one.block)) for one in others]
+
+
 def _hold_deposits(
     books: _Books, found: MovedOnChain, columns: dict[bytes, dict[str, int]]
 ) -> Iterator[str]:
@@ -142,18 +161,9 @@ def _hold_deposits(
         _add(columns, token, "paid_in", pips * count)
     for (_, token, pips, _), count in books.deposits.items():
         _add(columns, token, "deposited", pips * count)
-    others: list[Moved] = []
-    first: dict[bytes, int] = {}
-    for one in found.deposits:
-        key = one.account, one.token, one.pips, one.tx_hash
-        if rows[key]:
-            rows[key] -= 1
-            first.setdefault(one.account, one.block)
-        else:
-            others.append(one)
-    for one in others:
+    for one, is_before in _in_no_row(found.deposits, rows, lambda one: [one.tx_hash]):
         # What has an invoice's reference came when there was a store.
-        if one.block <= first.get(one.account, one.block) and not any(one.other):
+        if is_before and not any(one.other):
             _add(columns, one.token, "before", one.pips)
         else:
             yield f"a deposit is in no row: {_said(one)}"
@@ -172,19 +182,9 @@ def _hold_payments(
         _add(columns, token, "refunds", -pips * count)
     for (_, token, pips, _), count in books.payouts.items():
         _add(columns, token, "payouts", -pips * count)
-    others: list[Moved] = []
-    first: dict[bytes, int] = {}
-    for one in found.payments:
-        # Of one that was paid after it had been given back the log does not say to whom.
-        keys = ((one.account, one.token, one.pips, to) for to in (one.other, b""))
-        key = next((key for key in keys if rows[key]), None)
-        if key is None:
-            others.append(one)
-        else:
-            rows[key] -= 1
-            first.setdefault(one.account, one.block)
-    for one in others:
-        if one.block <= first.get(one.account, one.block):
+    # Of one that was paid after it had been given back the log does not say to whom.
+    for one, is_before in _in_no_row(found.payments, rows, lambda one: [one.other, b""]):
+        if is_before:
             _add(columns, one.token, "before", -one.pips)
         else:
             yield f"a payment is in no row: {_said(one)}"

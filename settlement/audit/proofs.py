@@ -22,13 +22,13 @@ from settlement.protocol.checksum import ADDRESS_SIZE
 from settlement.protocol.eip712 import (
     DOMAIN_NAME,
     DOMAIN_VERSION,
+    HASH_SIZE,
     Domain,
     order_digest,
 )
 from settlement.protocol.evidence import SignedOrder
 
 FORMAT: Final = "tillbook-receipt-1"
-HASH_SIZE: Final = 32
 
 UNREADABLE: Final = (ValueError, OverflowError, EncodingError)
 """What figures raise that are none, or too large for the types of the chain."""

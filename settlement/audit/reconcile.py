@@ -227,10 +227,11 @@ class Reconciler:
         at = self._chain.block(block)
         if at is None:
             raise ChainUnavailableError(f"block {block} was there for good")
-        newest = self._outbox.batch(cut.forgotten) if not cut.trades else None
-        trade_id = cut.trades[-1].trade_id if cut.trades else 0
-        if newest is not None:
-            trade_id = newest.batch.last_trade
+        if cut.trades:
+            trade_id = cut.trades[-1].trade_id
+        else:
+            newest = self._outbox.batch(cut.forgotten)
+            trade_id = 0 if newest is None else newest.batch.last_trade
         by_account: dict[bytes, dict[bytes, Held]] = {}
         for (account, token), found in held.items():
             by_account.setdefault(account, {})[token] = found

@@ -24,7 +24,12 @@ from engine.log_entries import Committed
 from settlement.batches.log_leaves import leaf_of
 from settlement.chain.signer import Signer
 from settlement.protocol import merkle
-from settlement.protocol.eip712 import Domain, acknowledgement_leaf, acknowledgements_digest
+from settlement.protocol.eip712 import (
+    HASH_SIZE,
+    Domain,
+    acknowledgement_leaf,
+    acknowledgements_digest,
+)
 
 KEPT_MAX: Final = 1 << 17
 """Most accepted orders whose acknowledgement can be given again, about thirty megabytes; the
@@ -34,7 +39,6 @@ TREES_MAX: Final = 1 << 13
 """Most accepted orders that are still answered with the others of their batch; the largest batch
 must fit into it. Who asks later costs a signature of his own, so it is about memory alone."""
 
-HASH_SIZE: Final = 32
 
 UINT32_MAX: Final = 2**32 - 1
 UINT64_MAX: Final = 2**64 - 1

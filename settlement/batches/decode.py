@@ -4,7 +4,7 @@ The head on chain binds header, trades and the orders behind them, so whoever ha
 batch needs nobody's word: not for the orders, not for the trades, not for the order they came in.
 """
 
-from typing import Final, NamedTuple
+from typing import NamedTuple
 
 import msgspec
 from eth_abi.abi import decode
@@ -13,10 +13,9 @@ from eth_abi.exceptions import DecodingError
 from settlement.batches.encode import Header, leaf_of, next_head, signed_fee_pips
 from settlement.protocol import merkle
 from settlement.protocol.abi import SELECTOR_SIZE, abi_types, selector
+from settlement.protocol.checksum import ADDRESS_SIZE
 from settlement.protocol.eip712 import Domain, order_digest, recover
 from settlement.protocol.evidence import SignedOrder
-
-_ADDRESS_SIZE: Final = 20
 
 
 class NoBatchError(ValueError):
@@ -86,7 +85,7 @@ def _order(
     expiry, max_fee_ppm, flags = narrow
     special, base, quote, lane, account = _unpacked(place, 64, 8, 8, 16, 160)
     order = SignedOrder(
-        account=account.to_bytes(_ADDRESS_SIZE, "big"),
+        account=account.to_bytes(ADDRESS_SIZE, "big"),
         nonce=nonce,
         flags=flags,
         lane=lane,

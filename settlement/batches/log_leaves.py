@@ -10,14 +10,11 @@ without the rest. An operator cannot publish another history than the one it set
 """
 
 import threading
-from typing import Final
 
 from engine.events import Events
 from engine.log_entries import Committed, LogEntry
 from settlement.protocol import merkle
-from settlement.protocol.eip712 import keccak256
-
-HASH_SIZE: Final = 32
+from settlement.protocol.eip712 import HASH_SIZE, keccak256
 
 
 def leaf_of(entry: LogEntry) -> bytes:

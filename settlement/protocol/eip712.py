@@ -39,6 +39,7 @@ LOGIN_TYPE: Final = "Login(address account,uint64 issuedAt)"
 SECP256K1_HALF_ORDER: Final = 0x7FFFFFFFFFFFFFFFFFFFFFFFFFFFFFFF5D576E7357A4501DDFE92F46681B20A0
 _HALF_ORDER: Final = SECP256K1_HALF_ORDER.to_bytes(32, "big")
 SIGNATURE_SIZE: Final = 65
+HASH_SIZE: Final = 32
 COMPACT_SIZE: Final = 65
 """The same without the 27 in front of the parity."""
 

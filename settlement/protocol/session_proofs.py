@@ -7,6 +7,7 @@ session is opened, and by an auditor for each command that it asked for.
 from functools import lru_cache
 from typing import Final, NamedTuple
 
+from settlement.protocol.checksum import ADDRESS_SIZE
 from settlement.protocol.eip712 import Domain, login_digest, recover
 from settlement.protocol.evidence import SessionLogin, SessionProof
 from settlement.protocol.siwe import SiweError, parsed, personal_digest, resource_of
@@ -16,8 +17,6 @@ SESSION_SECONDS: Final = 24 * 3600
 
 LOGIN_WINDOW_SECONDS: Final = 300
 """A login signed so much earlier or later than our clock says opens no session."""
-
-ADDRESS_SIZE: Final = 20
 
 PROOFS_KEPT: Final = 4_096
 """A trader's session asks for thousands of cancels, all with one signature."""

@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from engine.core.jit import JIT_IS_ON
 from settlement.protocol.eip712 import (
     COMPACT_SIZE,
+    HASH_SIZE,
     Domain,
     address_of_point,
     compact_of,
@@ -27,7 +28,6 @@ from settlement.protocol.eip712 import (
 )
 from settlement.protocol.evidence import SignedOrder
 
-HASH_SIZE: Final = 32
 POINT_SIZE: Final = 65
 """Of a public key as it is written in full; the first byte only says so."""
 

@@ -61,6 +61,7 @@ from settlement.orders.nonces import LANE_FIRST, LANE_LAST
 from settlement.protocol.eip712 import (
     DOMAIN_NAME,
     DOMAIN_VERSION,
+    HASH_SIZE,
     ORDER_TYPE,
     SIGNATURE_SIZE,
     WITHDRAWAL_TYPE,
@@ -68,7 +69,6 @@ from settlement.protocol.eip712 import (
 )
 from settlement.protocol.evidence import KNOWN_BITS, OrderBits, SignedOrder, SignedWithdrawal
 
-HASH_SIZE: Final = 32
 SINGLE_SHOT: Final = int(OrderBits.SINGLE_SHOT)
 FEE_CAP_MAX: Final = 2**16 - 1
 

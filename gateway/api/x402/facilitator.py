@@ -30,15 +30,13 @@ from settlement.chain.chain import ChainUnavailableError
 from settlement.orders.catalog import Catalog, Token
 from settlement.outbox.authorizations import Authorizations, Relay, RelayState, TokenDomain
 from settlement.protocol.authorizations import TransferAuthorization
-from settlement.protocol.checksum import checksum_address
+from settlement.protocol.checksum import ADDRESS_SIZE, checksum_address
 
 LEAST_PIPS: Final = 10**7
 """An invoice under ten cents is worth less than the gas of relaying and sweeping it."""
 
 AHEAD_S: Final = 6
 """A signature that ends sooner may end before it is in a block."""
-
-ADDRESS_SIZE: Final = 20
 
 UNSUPPORTED: Final = "unsupported_scheme"
 NETWORK: Final = "network_mismatch"
